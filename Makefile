@@ -1,0 +1,324 @@
+# make            build/release/prefork and build/release/modules/NAME.so
+# make run        install what is missing, build, serve conf/server.ini
+# make check      install what is missing, build, run every test
+# make help       all targets
+#
+# Variables: CC, CFLAGS (appended last), WERROR=1, PREFIX, DESTDIR,
+#   SAN=address,undefined | thread   the same build with sanitizers
+
+VERSION := 0.1.0
+
+PREFIX  ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+LIBDIR  ?= $(PREFIX)/lib
+INCDIR  ?= $(PREFIX)/include
+DATADIR ?= $(PREFIX)/share
+MANDIR  ?= $(DATADIR)/man
+DOCDIR  ?= $(DATADIR)/doc/prefork
+
+SAN          ?=
+WERROR       ?= 0
+FUZZ_SECONDS ?= 30
+PYTEST       ?= $(firstword $(wildcard /usr/bin/python3) python3) -m pytest
+# pytest's own arguments, as in make check-e2e PYTEST_ARGS='-k reload'
+PYTEST_ARGS  ?= -q -n 4
+CLANG_FORMAT ?= clang-format
+CLANG_TIDY   ?= clang-tidy
+
+# ---- sources: every .c file of the program stands here once ----------------
+
+COMMON_C :=
+
+CONF_C :=
+
+MASTER_C :=
+
+WORKER_C :=
+
+MAIN_C    := master/main.c
+MODULES   := hello echo
+DOCGEN_C  := conf/docgen.c master/docgen.c
+MANPAGES  := prefork.8 prefork.ini.5 prefork_module.3
+TEST_C    := $(wildcard tests/unit/t_*.c)
+TESTMOD_C := $(wildcard tests/*/mod_*.c)
+BENCH_C   := $(wildcard tests/bench/raw*.c)
+FUZZ_C    := $(wildcard tests/fuzz/fuzz_*.c)
+
+# ---- flags -----------------------------------------------------------------
+
+flavour = $(or $(flavour_$(subst $(comma),_,$(SAN))),$(error SAN=$(SAN): \
+  address,undefined or thread))
+comma := ,
+flavour_                  := release
+flavour_address_undefined := asan
+flavour_undefined_address := asan
+flavour_thread            := tsan
+flavour_fuzzer            := fuzz
+flavour_coverage          := coverage
+ifeq ($(SAN),)
+BUILD := build/release
+else
+BUILD := build/$(flavour)
+endif
+
+cc-option = $(shell printf 'int x;' | $(CC) -Werror $(1) -x c -c -o /dev/null \
+  - 2>/dev/null && echo '$(1)')
+pkg = $(shell pkg-config $(1) $(2) 2>/dev/null || echo '$(3)')
+system = $(patsubst -I%,-isystem %,$(1))
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion \
+  -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
+  -Wcast-align=strict -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wswitch-enum \
+  -Wimplicit-fallthrough -Wnull-dereference
+ifneq ($(filter-out clean fmt help uninstall,$(or $(MAKECMDGOALS),all)),)
+WARNINGS += $(call cc-option,-Wlogical-op -Wduplicated-cond \
+  -Wduplicated-branches)
+HARDENING := -fstack-protector-strong \
+  $(call cc-option,-fstack-clash-protection) \
+  $(call cc-option,-fcf-protection) \
+  $(call cc-option,-ftrivial-auto-var-init=zero)
+EV_CFLAGS     := $(call system,$(call pkg,--cflags,libev,))
+EV_LIBS       := $(call pkg,--libs,libev,-lev)
+INIH_CFLAGS   := $(call system,$(call pkg,--cflags,inih,))
+INIH_LIBS     := $(call pkg,--libs,inih,-linih)
+CMOCKA_CFLAGS := $(call system,$(call pkg,--cflags,cmocka,))
+CMOCKA_LIBS   := $(call pkg,--libs,cmocka,-lcmocka)
+endif
+ifeq ($(WERROR),1)
+WARNINGS += -Werror
+endif
+
+san_release  := -D_FORTIFY_SOURCE=3
+san_asan     := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+  -fno-omit-frame-pointer
+san_tsan     := -fsanitize=thread -fno-omit-frame-pointer
+san_fuzz     := -fsanitize=fuzzer-no-link,address,undefined \
+  -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+san_coverage := --coverage -fprofile-update=atomic
+SANFLAGS     := $(san_$(notdir $(BUILD)))
+
+PF_CPPFLAGS := -D_GNU_SOURCE -I. -Iworker/include $(EV_CFLAGS) $(INIH_CFLAGS) \
+  -DPREFORK_VERSION='"$(VERSION)"' \
+  -DPREFORK_MODULE_DIR='"$(LIBDIR)/prefork/modules"'
+PF_CFLAGS := -std=gnu11 -O2 -g -pthread $(WARNINGS) $(HARDENING) $(SANFLAGS) \
+  -fvisibility=hidden
+PF_LDFLAGS := -pthread -Wl,-z,relro,-z,now,-z,noexecstack \
+  $(filter-out -D%,$(SANFLAGS))
+PF_LIBS := $(EV_LIBS) $(INIH_LIBS) -ldl
+
+compile = $(CC) $(PF_CPPFLAGS) $(CPPFLAGS) $(PF_CFLAGS) $(1) -MMD -MP \
+  $(CFLAGS) -c -o $@ $<
+link = $(CC) $(PF_CFLAGS) $(PF_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(1)
+
+# ---- what to build ---------------------------------------------------------
+
+LIB_C := $(COMMON_C) $(CONF_C) $(filter-out $(MAIN_C),$(MASTER_C)) $(WORKER_C)
+LIB_O := $(LIB_C:%.c=$(BUILD)/obj/%.o)
+LIB   := $(BUILD)/libprefork.a
+SOURCES := $(sort $(LIB_C) $(MAIN_C) $(DOCGEN_C) \
+  $(foreach m,$(MODULES),$(wildcard worker/modules/$(m)/*.c)))
+
+BIN        := $(BUILD)/prefork
+MODULE_SO  := $(MODULES:%=$(BUILD)/modules/%.so)
+DOCGEN     := $(DOCGEN_C:%.c=$(BUILD)/tools/%)
+TESTS      := $(TEST_C:tests/unit/%.c=$(BUILD)/unit/%)
+TESTMOD_SO := $(foreach c,$(TESTMOD_C),$(BUILD)/tests/$(basename \
+  $(notdir $(c))).so)
+BENCH_BIN  := $(BENCH_C:tests/bench/%.c=$(BUILD)/bench/%)
+FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all help run check check-parts check-unit check-e2e check-san \
+  check-fmt fmt check-layers check-common check-docs docs tidy analyze fuzz \
+  fuzz-run fuzzers bench install uninstall clean check-fresh coverage deps \
+  deps-check test-programs FORCE
+
+all: $(BIN) $(MODULE_SO)
+
+# Objects depend on the flags they were made with.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(CC) $(PF_CPPFLAGS) $(CPPFLAGS) \
+	  $(PF_CFLAGS) $(CFLAGS) $(PF_LDFLAGS) $(LDFLAGS))' | \
+	  cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(CC) $(PF_CPPFLAGS) \
+	  $(CPPFLAGS) $(PF_CFLAGS) $(CFLAGS) $(PF_LDFLAGS) $(LDFLAGS))' >$@
+
+$(BUILD)/obj/worker/modules/%.o: worker/modules/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call compile,-fPIC)
+
+$(BUILD)/obj/tests/unit/%.o: tests/unit/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call compile,-fPIE $(CMOCKA_CFLAGS))
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call compile,-fPIE)
+
+$(LIB): $(LIB_O)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BIN): $(MAIN_C:%.c=$(BUILD)/obj/%.o) $(LIB)
+	$(call link,-pie $^ $(PF_LIBS))
+
+# One shared object per directory of worker/modules.
+define module-rule
+$(BUILD)/modules/$(1).so: $$(patsubst %.c,$(BUILD)/obj/%.o,$$(wildcard \
+  worker/modules/$(1)/*.c))
+	@mkdir -p $$(@D)
+	$$(call link,-shared $$^)
+endef
+$(foreach m,$(MODULES),$(eval $(call module-rule,$(m))))
+
+# tests/DIR/mod_NAME.c is a module that tests or benchmarks load.
+define testmod-rule
+$(BUILD)/tests/$(basename $(notdir $(1))).so: $(1) $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(CC) $$(PF_CPPFLAGS) $$(CPPFLAGS) $$(PF_CFLAGS) -fPIC -MMD -MP \
+	  $$(PF_LDFLAGS) $$(CFLAGS) $$(LDFLAGS) -shared -o $$@ $$<
+endef
+$(foreach c,$(TESTMOD_C),$(eval $(call testmod-rule,$(c))))
+
+$(BUILD)/tools/%: $(BUILD)/obj/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(call link,-pie $^ $(PF_LIBS))
+
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(call link,-pie $^ $(CMOCKA_LIBS) $(PF_LIBS) -lm)
+
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(call link,-pie $^)
+
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(call link,-fsanitize=fuzzer -pie $^ $(PF_LIBS))
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+help:
+	@sed -n '/^# ---- targets/,$$s/^## //p' $(firstword $(MAKEFILE_LIST))
+
+# ---- targets ---------------------------------------------------------------
+
+## run           install what is missing, build, serve conf/server.ini
+run:
+	@tests/lint/deps.sh build
+	@$(MAKE) --no-print-directory all
+	exec build/release/prefork -c conf/server.ini
+
+## deps          install what building needs;  deps-check: and testing
+deps:
+	@tests/lint/deps.sh build
+deps-check:
+	@tests/lint/deps.sh build check
+
+## check         install what is missing, build, run every test
+check: deps-check
+	@$(MAKE) --no-print-directory check-parts
+check-parts: check-unit check-e2e check-fmt check-layers check-common check-docs
+
+test-programs: all $(TESTS) $(TESTMOD_SO)
+
+## check-unit    the cmocka tests
+check-unit: test-programs
+	@PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/lint/unit.sh $(TESTS)
+
+## check-e2e     the pytest tests of the running program
+check-e2e: test-programs
+	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
+	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) tests/e2e
+
+## check-san     both under ASan + UBSan, then under TSan
+check-san:
+	$(MAKE) SAN=address,undefined check-unit check-e2e
+	$(MAKE) SAN=thread check-unit check-e2e
+
+C_AND_H = $(shell git ls-files -co --exclude-standard '*.[ch]' '*.def' \
+  2>/dev/null || find common conf master worker tests -name '*.[ch]' -o \
+  -name '*.def')
+
+## fmt           format all C files;  check-fmt: are they?
+fmt:
+	$(CLANG_FORMAT) -i $(C_AND_H)
+check-fmt:
+	$(CLANG_FORMAT) --dry-run --Werror $(C_AND_H)
+
+## check-layers  who includes whom (HACKING.md)
+check-layers:
+	@tests/lint/layers.py $(SOURCES)
+
+## check-common  is everything in common/ used by both sides?
+check-common:
+	@tests/lint/common.sh
+
+## docs          write the generated parts of conf/ and man/
+docs: $(DOCGEN)
+	@tests/lint/docs.sh $(BUILD)/tools .
+
+## check-docs    are they up to date, and do the man pages parse?
+check-docs: $(DOCGEN)
+	@tests/lint/check_docs.sh $(BUILD)/tools
+
+## tidy          clang-tidy over all C files
+tidy:
+	@printf '%s\n' $(SOURCES) $(TEST_C) $(TESTMOD_C) $(BENCH_C) $(FUZZ_C) | \
+	  xargs -n 1 -P 2 sh -c '$(CLANG_TIDY) --quiet "$$1" -- -std=gnu11 \
+	  $(PF_CPPFLAGS) 2>/dev/null || { echo "tidy: $$1" >&2; exit 255; }' tidy
+
+## analyze       gcc -fanalyzer over common, conf and master
+analyze:
+	@for c in $(filter common/% conf/% master/%,$(SOURCES)); do \
+	  echo "analyze $$c"; gcc $(PF_CPPFLAGS) -std=gnu11 -O2 -fanalyzer \
+	  -Werror -c -o /dev/null $$c || exit 1; done
+
+## fuzz          each fuzz target for FUZZ_SECONDS
+fuzz:
+	@$(MAKE) --no-print-directory CC=clang SAN=fuzzer fuzz-run
+fuzzers: $(FUZZERS)
+fuzz-run: fuzzers
+	@tests/lint/fuzz.sh $(FUZZ_SECONDS) $(FUZZERS)
+
+## bench         the measurements of README.md; BENCH='duel idle' for some
+bench: all $(TESTMOD_SO) $(BENCH_BIN)
+	PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/bench/bench.py $(BENCH)
+
+## coverage      lines reached by the unit tests, per file
+coverage:
+	@find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) --no-print-directory SAN=coverage check-unit
+	@tests/lint/coverage.sh build/coverage $(LIB_C)
+
+## check-fresh   make check and make run in a bare Debian 12 under build/fresh
+check-fresh:
+	tests/lint/fresh.sh
+
+## install       under $(DESTDIR)$(PREFIX);  uninstall: take it away again
+install: all
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR)/prefork/modules \
+	  $(DESTDIR)$(INCDIR)/prefork $(DESTDIR)$(DOCDIR)
+	install -m 755 $(BIN) $(DESTDIR)$(SBINDIR)/prefork
+	install -m 755 $(MODULE_SO) $(DESTDIR)$(LIBDIR)/prefork/modules
+	install -m 644 worker/include/prefork/module.h \
+	  worker/include/prefork/headers.def $(DESTDIR)$(INCDIR)/prefork
+	install -m 644 conf/server.ini $(DESTDIR)$(DOCDIR)/server.ini
+	for m in $(MANPAGES); do d=$(DESTDIR)$(MANDIR)/man$${m##*.}; \
+	  install -d $$d && install -m 644 man/$$m $$d/$$m || exit 1; done
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/prefork
+	rm -f $(MODULES:%=$(DESTDIR)$(LIBDIR)/prefork/modules/%.so)
+	rm -f $(DESTDIR)$(INCDIR)/prefork/module.h \
+	  $(DESTDIR)$(INCDIR)/prefork/headers.def
+	rm -f $(DESTDIR)$(DOCDIR)/server.ini
+	for m in $(MANPAGES); do \
+	  rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$$m; done
+	-rmdir $(DESTDIR)$(LIBDIR)/prefork/modules $(DESTDIR)$(LIBDIR)/prefork \
+	  $(DESTDIR)$(INCDIR)/prefork $(DESTDIR)$(DOCDIR) 2>/dev/null
+
+## clean         remove build/
+clean:
+	rm -rf build
