@@ -27,13 +27,21 @@ CLANG_TIDY   ?= clang-tidy
 
 # ---- sources: every .c file of the program stands here once ----------------
 
-COMMON_C :=
+COMMON_C := \
+  common/assert.c common/channel.c common/fd.c common/log.c \
+  common/scoreboard.c common/title.c
 
 CONF_C :=
 
-MASTER_C :=
+MASTER_C := \
+  master/supervisor_rules.c
 
-WORKER_C :=
+WORKER_C := \
+  worker/arena.c worker/baton.c worker/http/body.c worker/http/field.c \
+  worker/http/h1_chunk.c worker/http/h1_length.c worker/http/h1_parse.c \
+  worker/http/http_date.c worker/http/status.c worker/http/uri.c worker/mail.c \
+  worker/monitor.c worker/net/deadline.c worker/net/gate.c worker/pool.c \
+  worker/runner.c
 
 MAIN_C    := master/main.c
 MODULES   := hello echo
@@ -68,11 +76,11 @@ system = $(patsubst -I%,-isystem %,$(1))
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion \
   -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
-  -Wcast-align=strict -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wswitch-enum \
+  -Wcast-align -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wswitch-enum \
   -Wimplicit-fallthrough -Wnull-dereference
 ifneq ($(filter-out clean fmt help uninstall,$(or $(MAKECMDGOALS),all)),)
-WARNINGS += $(call cc-option,-Wlogical-op -Wduplicated-cond \
-  -Wduplicated-branches)
+WARNINGS += $(call cc-option,-Wcast-align=strict -Wlogical-op \
+  -Wduplicated-cond -Wduplicated-branches)
 HARDENING := -fstack-protector-strong \
   $(call cc-option,-fstack-clash-protection) \
   $(call cc-option,-fcf-protection) \

@@ -1,0 +1,51 @@
+"""Started by root, the workers run as somebody else."""
+import grp
+import os
+import pathlib
+import pwd
+
+import pytest
+
+from prefork import run
+
+root = pytest.mark.skipif(os.getuid() != 0, reason="only root can switch")
+
+
+@root
+def test_the_workers_are_nobody_and_the_master_is_root(start, tmp_path):
+    tmp_path.chmod(0o755)
+    nobody = pwd.getpwnam("nobody")
+    s = start({"server": {"user": "nobody"}})
+    assert s.get("/ids").body.decode() == f"{nobody.pw_uid} {nobody.pw_gid}"
+    assert os.stat(f"/proc/{s.pid}").st_uid == 0
+    for pid in s.workers():
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+        lines = dict(x.split(":", 1) for x in text.splitlines())
+        assert set(lines["Uid"].split()) == {str(nobody.pw_uid)}
+        assert set(lines["Gid"].split()) == {str(nobody.pw_gid)}
+        assert set(lines["Groups"].split()) <= {str(nobody.pw_gid)}
+        assert int(lines["CapEff"], 16) == 0
+
+
+@root
+def test_a_group_of_its_own(start):
+    daemon = grp.getgrnam("daemon")
+    s = start({"server": {"user": "nobody", "group": "daemon"}})
+    assert s.get("/ids").body.decode().split()[1] == str(daemon.gr_gid)
+
+
+@root
+def test_the_access_log_is_opened_as_root(start, tmp_path):
+    tmp_path.chmod(0o755)
+    log = tmp_path / "access.log"
+    s = start({"server": {"user": "nobody"}, "log": {"access": log}})
+    s.get("/ids")
+    s.stop()
+    assert "/ids" in log.read_text()
+
+
+def test_an_unknown_account_is_an_error(start):
+    s = start({})
+    done = run("-c", s.file, "-o", "server.user=no-such-account")
+    assert done.returncode == 1
+    assert "no-such-account" in done.stderr

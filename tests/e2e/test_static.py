@@ -1,0 +1,130 @@
+"""Files from a directory, and none from outside of it."""
+import email.utils
+import os
+
+import pytest
+
+from prefork import run
+
+
+@pytest.fixture
+def site(tmp_path):
+    root = tmp_path / "site"
+    (root / "sub").mkdir(parents=True)
+    (root / "bare").mkdir()
+    (root / "index.html").write_text("<h1>home</h1>")
+    (root / "sub/index.html").write_text("<h1>sub</h1>")
+    (root / "style.css").write_text("body {}")
+    (root / "data.bin").write_bytes(os.urandom(3_000_000))
+    (root / "empty").write_bytes(b"")
+    (root / "a b.txt").write_text("space")
+    (root / ".secret").write_text("secret")
+    (root / ".git").mkdir()
+    (root / ".git/config").write_text("secret")
+    (tmp_path / "outside.txt").write_text("secret")
+    (root / "out").symlink_to("../outside.txt")
+    (root / "absolute").symlink_to(tmp_path / "outside.txt")
+    (root / "inside").symlink_to("style.css")
+    os.mkfifo(root / "pipe")
+    return root
+
+
+@pytest.fixture
+def files(start, site):
+    return start({"app:files": {"type": "static", "target": site}})
+
+
+def test_a_directory_serves_its_index(files):
+    r = files.get("/")
+    assert (r.status, r.body) == (200, b"<h1>home</h1>")
+    assert r["Content-Type"].startswith("text/html")
+    assert files.get("/sub/").body == b"<h1>sub</h1>"
+
+
+def test_a_directory_without_its_slash_is_redirected(files):
+    r = files.get("/sub")
+    assert r.status in (301, 308) and r["Location"].endswith("/sub/")
+
+
+@pytest.mark.parametrize("path, kind", [
+    ("/style.css", "text/css"), ("/data.bin", "application/octet-stream"),
+    ("/a%20b.txt", "text/plain")])
+def test_the_type_follows_the_suffix(files, path, kind):
+    assert files.get(path)["Content-Type"].split(";")[0] == kind
+
+
+def test_large_and_empty_files_come_whole(files, site):
+    with files.connect() as c:
+        assert c.get("/data.bin").body == (site / "data.bin").read_bytes()
+        r = c.get("/empty")
+        assert (r.status, r.body, r["Content-Length"]) == (200, b"", "0")
+        assert c.get("/inside").body == b"body {}"
+
+
+def test_head_tells_the_length_and_sends_nothing(files):
+    with files.connect() as c:
+        r = c.get("/data.bin", method="HEAD")
+        assert (r.status, r["Content-Length"]) == (200, "3000000")
+        assert c.get("/style.css").body == b"body {}"
+
+
+def test_an_unchanged_file_is_304(files, site):
+    with files.connect() as c:
+        r = c.get("/style.css")
+        mtime = os.stat(site / "style.css").st_mtime
+        assert r["Last-Modified"] == email.utils.formatdate(
+            int(mtime), usegmt=True)
+        same = c.get("/style.css", If_None_Match=r["ETag"])
+        assert (same.status, same["ETag"]) == (304, r["ETag"])
+        assert c.get("/style.css",
+                     If_Modified_Since=r["Last-Modified"]).status == 304
+        assert c.get("/style.css", If_None_Match='"other"').status == 200
+        assert c.get("/style.css", If_None_Match='"other"',
+                     If_Modified_Since=r["Last-Modified"]).status == 200
+        (site / "style.css").write_text("body { color: red }")
+        assert c.get("/style.css", If_None_Match=r["ETag"]).status == 200
+
+
+@pytest.mark.parametrize("path", [
+    "/../outside.txt", "/sub/../../outside.txt", "/%2e%2e/outside.txt",
+    "/..%2foutside.txt", "/sub/%2e%2e/%2e%2e/outside.txt", "//etc/passwd",
+    "/out", "/absolute", "/.secret", "/.git/config", "/sub/../.secret",
+    "/pipe", "/data.bin/", "/data.bin/x", "/style.css%00.html",
+    "/\\..\\outside.txt"])
+def test_there_is_no_way_out_of_the_root(files, path):
+    r = files.get(path)
+    assert r.status in (400, 403, 404)
+    assert b"secret" not in r.body
+
+
+def test_what_is_not_there_is_404(files):
+    assert files.get("/nothing").status == 404
+    assert files.get("/bare/").status in (403, 404)
+
+
+def test_only_get_and_head_are_allowed(files):
+    for method in "POST", "PUT", "DELETE", "OPTIONS":
+        r = files.get("/style.css", method=method, body=b"")
+        assert r.status == 405
+        assert {m.strip() for m in r["Allow"].split(",")} >= {"GET", "HEAD"}
+
+
+def test_an_unreadable_file_is_403(start, site, tmp_path):
+    if os.getuid() == 0:
+        for d in (tmp_path, *tmp_path.parents):
+            if d.stat().st_mode & 0o001 == 0:
+                d.chmod(d.stat().st_mode | 0o011)
+        s = start({"server": {"user": "nobody"},
+                   "app:files": {"type": "static", "target": site}})
+    else:
+        s = start({"app:files": {"type": "static", "target": site}})
+    (site / "style.css").chmod(0)
+    assert s.get("/style.css").status == 403
+
+
+def test_a_root_that_is_no_directory_ends_the_start(tmp_path):
+    file = tmp_path / "server.ini"
+    file.write_text("[app:files]\ntype = static\ntarget = /nonexistent\n")
+    done = run("-c", file, "-o", "server.bind=127.0.0.1:0")
+    assert done.returncode in (1, 4)
+    assert "/nonexistent" in done.stderr
