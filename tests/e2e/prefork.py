@@ -7,11 +7,11 @@ import os
 import pathlib
 import re
 import select
-import signal
 import socket
 import subprocess
 import threading
 import time
+from signal import SIGKILL, SIGTERM
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PREFORK_BUILD", ROOT / "build/release"))
@@ -298,7 +298,7 @@ class Server:
         assert self.process.returncode == status, "\n".join(self.log)
         return self
 
-    def stop(self, signo=signal.SIGTERM, status=0):
+    def stop(self, signo=SIGTERM, status=0):
         return self.signal(signo).wait_exit(status)
 
     # ---- what must hold after every test -----------------------------------
@@ -326,7 +326,7 @@ class Server:
         for pid, (_, _, sid) in processes().items():
             if sid == self.pid:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, SIGKILL)
         self.process.wait(PATIENCE)
 
 
