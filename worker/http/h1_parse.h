@@ -1,0 +1,96 @@
+/*
+ * The request head, RFC 9112 2 to 6: one strict parser for everybody.  Pure:
+ * no socket, no clock, no allocation.  CRLF only, SP and HTAB only, digits
+ * only; after any doubt the result says which, and the connection closes.
+ */
+#ifndef WORKER_HTTP_H1_PARSE_H
+#define WORKER_HTTP_H1_PARSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* H1_OK, H1_MORE, then one name per kind of mistake (h1_result.def). */
+enum h1_result {
+	H1_OK,   /* complete */
+	H1_MORE, /* correct as far as it goes */
+#define H1_RESULT(name, status, text) H1_##name,
+#include "worker/http/h1_result.def"
+#undef H1_RESULT
+};
+
+/* The status a mistake is answered with, and its text for the error log. */
+unsigned h1_result_status(enum h1_result);
+const char *h1_result_text(enum h1_result);
+
+/* Bytes of the buffer the head was parsed from.  An offset, so that the buffer
+ * may move between two calls. */
+struct h1_span {
+	uint32_t at, n;
+};
+
+struct h1_field {
+	struct h1_span name, value; /* value without OWS around it */
+	uint16_t id;                /* enum pf_header_id */
+	uint16_t flags;             /* PF_HF_* */
+};
+
+enum h1_method { /* those that prefork itself must tell apart */
+	H1_METHOD_OTHER,
+	H1_METHOD_GET,
+	H1_METHOD_HEAD,
+	H1_METHOD_POST,
+	H1_METHOD_PUT,
+	H1_METHOD_DELETE,
+	H1_METHOD_OPTIONS,
+	H1_METHOD_CONNECT,
+};
+
+struct h1_limits {
+	uint32_t request_line; /* bytes, without CRLF -> 414 */
+	uint32_t field;        /* bytes of one field line -> 431 */
+	uint32_t fields;       /* number -> 431 */
+	uint32_t head;         /* bytes of everything -> 431 */
+};
+
+/* The parser, and its result once h1_parse() said H1_OK. */
+struct h1_head {
+	struct h1_span method, target;
+	struct h1_span
+	    raw_path;         /* of target; "/" if an absolute-form has no path;
+				 "*" for asterisk-form; n == 0 for CONNECT */
+	struct h1_span query; /* without '?' */
+	struct h1_span authority; /* of an absolute or authority-form target,
+				     else the Host field; n == 0: none */
+	enum h1_method method_id;
+	uint8_t minor;           /* HTTP/1.minor; 1.2 and up counts as 1 */
+	bool chunked;            /* the body is chunked */
+	bool has_length;         /* Content-Length was there */
+	bool keepalive;          /* RFC 9112 9.3 */
+	bool expect_continue;    /* and minor >= 1 */
+	uint64_t content_length; /* 0 unless has_length */
+	struct h1_field *field;  /* the caller's, room for limits.fields */
+	uint32_t n_fields;
+	uint32_t length; /* bytes of the head with its last CRLF, and of empty
+			    lines before it (RFC 9112 2.2) */
+	/* private */
+	struct h1_limits limits;
+	uint32_t line_at; /* where the line in work begins */
+	uint32_t scan_at; /* where the search for its end goes on */
+	uint64_t seen;    /* bit enum pf_header_id: that field has come */
+	uint64_t others;  /* bit hash: a field without an id may have come */
+	uint8_t codings;  /* H1_TE_* */
+	bool in_fields, close, keep, bad_expect;
+};
+
+void h1_head_init(struct h1_head *, const struct h1_limits *,
+    struct h1_field *field);
+
+/*
+ * buf[0..n) is all that has arrived of the head so far; call again with more of
+ * the same bytes after H1_MORE.  Every byte is looked at once, however it is
+ * split over calls, and the result does not depend on the split.
+ */
+enum h1_result h1_parse(struct h1_head *, const char *buf, size_t n);
+
+#endif
