@@ -1,0 +1,41 @@
+/*
+ * The channel: one SOCK_SEQPACKET pair per worker, the only conversation
+ * between master and worker.  EOF means that the other side died.
+ */
+#ifndef COMMON_CHANNEL_H
+#define COMMON_CHANNEL_H
+
+#include <stddef.h>
+
+enum channel_kind {
+	/* up: worker to master */
+	CHANNEL_READY = 1, /* I serve from now on */
+	CHANNEL_FAILED,    /* I cannot boot; text says why; exit follows */
+	CHANNEL_RECYCLE,   /* replace me, then retire me; text says why */
+	/* down: master to worker */
+	CHANNEL_RETIRE, /* drain, then exit 0 */
+	CHANNEL_QUIT,   /* as RETIRE, but what is in flight has 2 s */
+	CHANNEL_REOPEN, /* new log fds follow: fd[0] error, fd[1] access or none */
+};
+
+#define CHANNEL_TEXT_MAX 1024
+#define CHANNEL_FDS_MAX  2
+
+struct channel_message {
+	enum channel_kind kind;
+	char text[CHANNEL_TEXT_MAX]; /* NUL-terminated, cut if longer */
+	int fd[CHANNEL_FDS_MAX];     /* owned by the receiver; -1: absent */
+};
+
+/* Both ends non-blocking and close-on-exec; -1 and errno. */
+int channel_pair(int fd[2]);
+
+/* 0, or -1 and errno (EAGAIN when the other side does not read).  `fds` are
+ * borrowed; n_fds <= CHANNEL_FDS_MAX. */
+int channel_send(int fd, enum channel_kind, const char *text, const int *fds,
+    size_t n_fds);
+
+/* 1: *out is a message; 0: EOF; -1 and errno (EAGAIN: nothing waits). */
+int channel_receive(int fd, struct channel_message *out);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * The scoreboard: a shared mapping made before the fork, one slot per worker.
+ * One writer per field and no lock to die holding: a worker's loop writes its
+ * slot, the master and the siblings read it.
+ */
+#ifndef COMMON_SCOREBOARD_H
+#define COMMON_SCOREBOARD_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum score_state { SCORE_EMPTY, SCORE_BOOTING, SCORE_READY, SCORE_RETIRING };
+
+struct score_slot {
+	alignas(64) _Atomic uint32_t state; /* enum score_state */
+	_Atomic uint32_t generation;
+	_Atomic uint32_t connections; /* open now; siblings share by it */
+	_Atomic uint32_t threads;     /* handler threads that exist */
+#define COUNTER(name, help) _Atomic uint64_t name;
+#include "common/counters.def"
+#undef COUNTER
+};
+
+struct scoreboard {
+	uint32_t n_slots;
+	struct score_slot slot[];
+};
+
+/* Zeroed and MAP_SHARED | MAP_ANONYMOUS; NULL and errno.  The master unmaps. */
+struct scoreboard *scoreboard_new(uint32_t n_slots);
+void scoreboard_free(struct scoreboard **);
+
+/* Single writer, so no read-modify-write. */
+#define SCORE_ADD(slot, field, n)                                              \
+	atomic_store_explicit(&(slot)->field,                                  \
+	    atomic_load_explicit(&(slot)->field, memory_order_relaxed) + (n),  \
+	    memory_order_relaxed)
+#define SCORE_SET(slot, field, v)                                              \
+	atomic_store_explicit(&(slot)->field, (v), memory_order_relaxed)
+#define SCORE_GET(slot, field)                                                 \
+	atomic_load_explicit(&(slot)->field, memory_order_relaxed)
+
+#endif
