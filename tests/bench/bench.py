@@ -1,0 +1,451 @@
+#!/usr/bin/env python3
+"""bench.py [duel|newcomer|spread|blocking|idle|start|memory|wrk]...
+
+Measures the program in $PREFORK_BUILD (build/release) beside its peers and
+prints what was found next to the goal.  The machine may drift by 20 %: rates
+are therefore compared in duels, in which server and reference are both pinned
+to one CPU, the client to another, and take turns second by second; each slice
+is divided by the mean of its neighbours, and the median of those counts.
+
+A goal that is missed is printed, not an error; the exit status is 0."""
+import collections
+import contextlib
+import os
+import pathlib
+import re
+import resource
+import select
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("PREFORK_BUILD", ROOT / "build/release"))
+RAW = BUILD / "bench"
+TICKS = os.sysconf("SC_CLK_TCK")
+CONNECTIONS = 64
+SLICES = int(os.environ.get("BENCH_SLICES", 15))  # of a duel, odd
+CALM = 0.04  # more of the CPUs' time stolen than this: measure again
+rows = []
+
+
+def report(what, value, goal="", ok=None):
+    rows.append((what, value, goal, {None: "", True: "PASS",
+                                     False: "FAIL"}[ok]))
+    print("%-46s %-26s %-22s %s" % rows[-1], flush=True)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def pin(cpu):
+    return ["taskset", "-c", str(cpu)] if cpu is not None else []
+
+
+def output(*command, cpu=None):
+    done = subprocess.run([*pin(cpu), *map(str, command)], text=True,
+                          stdout=subprocess.PIPE, check=True)
+    return [float(x) for x in done.stdout.split()]
+
+
+class Service:
+    """A server under measurement and all of its processes."""
+
+    def __init__(self, name, command, port, cpu=None):
+        self.name, self.port = name, port
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            [*pin(cpu), *map(str, command)], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            start_new_session=True)
+        self.await_answer()
+
+    def await_answer(self):
+        """Spins until it answers: start-up times are measured with this."""
+        while True:
+            if self.process.poll() is not None:
+                sys.exit(f"{self.name} ended:\n"
+                         + self.process.stderr.read().decode())
+            with contextlib.suppress(OSError), socket.create_connection(
+                    ("127.0.0.1", self.port)) as s:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+                if s.recv(64).startswith(b"HTTP/1.1 "):
+                    break
+        self.start_ms = (time.monotonic() - self.began) * 1e3
+
+    def pids(self):
+        """The processes of its session, the master first."""
+        found = []
+        for entry in os.listdir("/proc"):
+            with contextlib.suppress(OSError, ValueError):
+                stat = pathlib.Path(f"/proc/{int(entry)}/stat").read_text()
+                if int(stat[stat.rindex(")"):].split()[4]) == self.process.pid:
+                    found.append(int(entry))
+        return sorted(found, key=lambda p: (p != self.process.pid, p))
+
+    def cpu_s(self):
+        """User and system time of all processes so far."""
+        total = 0
+        for pid in self.pids():
+            stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+            total += sum(map(int, stat[stat.rindex(")"):].split()[12:16]))
+        return total / TICKS
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.process.stderr.close()
+
+
+def prefork(workers=2, cpu=None, **server):
+    """hello at /, a handler that sleeps 50 ms at /sleep."""
+    port = free_port()
+    settings = {"bind": f"127.0.0.1:{port}", "workers": workers,
+                "connections": 20000, **server}
+    text = "[server]\n" + "".join(f"{k} = {v}\n" for k, v in settings.items())
+    text += ("[http]\nkeepalive_timeout = 300s\n[log]\nlevel = warn\n"
+             f"[app:hello]\ntype = module\ntarget = {BUILD}/modules/hello.so\n"
+             f"[app:sleep]\ntype = module\ntarget = {BUILD}/tests/mod_sleep.so"
+             "\nmount = /sleep\noption.ms = 50\n")
+    file = pathlib.Path(work) / f"prefork-{port}.ini"
+    file.write_text(text)
+    return Service("prefork", [BUILD / "prefork", "-c", file], port, cpu)
+
+
+def nginx(workers=2, cpu=None):
+    """`return 200`, or None where there is no nginx."""
+    binary = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+    if binary is None:
+        return None
+    port = free_port()
+    file = pathlib.Path(work) / f"nginx-{port}.conf"
+    file.write_text(f"""daemon off; worker_processes {workers};
+        pid {work}/nginx-{port}.pid; error_log stderr warn;
+        worker_rlimit_nofile 20000;
+        events {{ worker_connections 16384; }}
+        http {{ access_log off; keepalive_timeout 300s;
+          keepalive_requests 1000000000; default_type text/plain;
+          client_body_temp_path {work}/n1; proxy_temp_path {work}/n2;
+          fastcgi_temp_path {work}/n3; uwsgi_temp_path {work}/n4;
+          scgi_temp_path {work}/n5;
+          server {{ listen 127.0.0.1:{port}; location / {{
+            return 200 "Hello, World!"; }} }} }}""")
+    return Service("nginx", [binary, "-e", "stderr", "-c", file], port, cpu)
+
+
+def responder(cpu=None):
+    port = free_port()
+    return Service("responder", [RAW / "raw_respond", port], port, cpu)
+
+
+# ---- rates -----------------------------------------------------------------
+
+def stolen():
+    fields = pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:]
+    return int(fields[7]), sum(map(int, fields[:8]))
+
+
+def one_slice(service):
+    """(requests per second, CPU microseconds per request)."""
+    for _ in range(5):
+        steal, cpu = stolen(), service.cpu_s()
+        answers, seconds = output(RAW / "raw_load", service.port, CONNECTIONS,
+                                  1, "/", cpu=1)
+        used = service.cpu_s() - cpu
+        after = stolen()
+        if (after[0] - steal[0]) <= CALM * (after[1] - steal[1]):
+            break
+    return answers / seconds, used * 1e6 / answers
+
+
+def fight(a, b):
+    """Ratios a to b, (rate, CPU), each (median, lowest, highest)."""
+    one_slice(a), one_slice(b)  # warm
+    turns = [one_slice(b if i % 2 == 0 else a) for i in range(SLICES)]
+    ratios = []
+    for kind in 0, 1:
+        found = [turns[i][kind] * 2 / (turns[i - 1][kind] + turns[i + 1][kind])
+                 for i in range(1, SLICES - 1, 2)]
+        ratios.append((statistics.median(found), min(found), max(found)))
+    means = [statistics.median(t[0] for t in turns[k::2]) for k in (1, 0)]
+    return ratios, means
+
+
+def show_fight(name, against, result, rate_goal=None, cpu_goal=None):
+    ((rate, low, high), (cpu, cpu_low, cpu_high)), means = result
+    report(f"duel: {name} / {against}, rate",
+           f"{rate:.2f} ({low:.2f}-{high:.2f})",
+           f">= {rate_goal}" if rate_goal else "",
+           rate >= rate_goal if rate_goal else None)
+    report(f"duel: {name} / {against}, CPU per request",
+           f"{cpu:.2f} ({cpu_low:.2f}-{cpu_high:.2f})",
+           f"<= {cpu_goal}" if cpu_goal else "",
+           cpu <= cpu_goal if cpu_goal else None)
+    report(f"  requests per second: {name}, {against}",
+           f"{means[0]:,.0f}, {means[1]:,.0f}")
+
+
+def duel():
+    """One process each on CPU 0."""
+    if os.cpu_count() < 2:
+        report("duel", "absent: it takes two CPUs")
+        return
+    with prefork(1, 0) as ours, responder(0) as limit:
+        show_fight("prefork", "responder", fight(ours, limit), 0.90, 1.15)
+        peer = nginx(1, 0)
+        if peer is None:
+            report("duel: nginx", "absent: nginx is not installed")
+            return
+        with peer:
+            show_fight("nginx", "responder", fight(peer, limit))
+            show_fight("prefork", "nginx", fight(ours, peer), 1.0)
+
+
+def wrk():
+    """Both CPUs shared by server and client, as people usually measure."""
+    if shutil.which("wrk") is None:
+        report("wrk", "absent: wrk is not installed")
+        return
+    for make in prefork, nginx, responder:
+        service = make()
+        if service is None:
+            report("wrk: nginx", "absent: nginx is not installed")
+            continue
+        with service:
+            text = subprocess.run(
+                ["wrk", "-t1", f"-c{CONNECTIONS}", "-d5s", "--latency",
+                 f"http://127.0.0.1:{service.port}/"], text=True,
+                capture_output=True, check=True).stdout
+        rate = re.search(r"Requests/sec:\s+([\d.]+)", text)[1]
+        p99 = re.search(r"99%\s+(\S+)", text)[1]
+        report(f"wrk -t1 -c64: {service.name}",
+               f"{float(rate):,.0f}/s, p99 {p99}")
+
+
+# ---- fairness --------------------------------------------------------------
+
+@contextlib.contextmanager
+def saturated(service, path="/", seconds=30):
+    """64 connections that ask without pause; the Popen of the client."""
+    client = subprocess.Popen(
+        [RAW / "raw_load", str(service.port), str(CONNECTIONS), str(seconds),
+         path], stdout=subprocess.PIPE, text=True)
+    try:
+        yield client
+    finally:
+        client.kill()
+        client.wait()
+        client.stdout.close()
+
+
+def held_by(service):
+    """{worker: its established connections}."""
+    inodes = set()
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(f":{service.port:04X}") and fields[3] == "01":
+            inodes.add(f"socket:[{fields[9]}]")
+    held = {}
+    for pid in service.pids()[1:]:
+        held[pid] = 0
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                held[pid] += os.readlink(f"/proc/{pid}/fd/{fd}") in inodes
+    return held
+
+
+def await_connections(service, n):
+    while sum(held_by(service).values()) < n:
+        time.sleep(0.05)
+
+
+def newcomer():
+    for make in prefork, nginx:
+        service = make()
+        if service is None:
+            report("newcomer: nginx", "absent: nginx is not installed")
+            continue
+        with service, saturated(service):
+            await_connections(service, CONNECTIONS)
+            n, p50, p99, worst = output(RAW / "raw_probe", service.port, 0, 4,
+                                        20, "/")
+        goal = make is prefork
+        report(f"newcomer beside 64 busy: {service.name}, slowest of {n:.0f}",
+               f"{worst:.1f} ms (p99 {p99:.1f})", "<= 5 ms" if goal else "",
+               worst <= 5 if goal else None)
+
+
+def spread():
+    for make in prefork, nginx:
+        service = make()
+        if service is None:
+            report("spread: nginx", "absent: nginx is not installed")
+            continue
+        with service, saturated(service):
+            await_connections(service, CONNECTIONS)
+            held = sorted(held_by(service).values())
+        ratio = held[-1] / held[0] if held[0] else float("inf")
+        goal = make is prefork
+        report(f"spread of 64 connections: {service.name}",
+               f"{held} max/min {ratio:.2f}", "<= 1.5" if goal else "",
+               ratio <= 1.5 if goal else None)
+
+
+def blocking():
+    ideal = CONNECTIONS / 0.050
+    with prefork() as service, saturated(service, "/sleep", 8) as client:
+        await_connections(service, CONNECTIONS)
+        _, _, p99, _ = output(RAW / "raw_probe", service.port, 8, 6, 2, "/")
+        answers, seconds = map(float, client.communicate()[0].split())
+    rate = answers / seconds
+    report("64 connections to a 50 ms sleep, of the ideal",
+           f"{rate / ideal:.3f} ({rate:.0f}/s)", ">= 0.9", rate >= .9 * ideal)
+    report("  hello on the same workers meanwhile, p99", f"{p99:.2f} ms",
+           "<= 5 ms", p99 <= 5)
+
+
+# ---- memory and start ------------------------------------------------------
+
+def memory_kib(service):
+    """Private pages of all its processes, and of each mapping the largest
+    shared part: what ending the server would free."""
+    private, shared = 0, collections.Counter()
+    for pid in service.pids():
+        mapping = None
+        for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().split("\n"):
+            fields = line.split()
+            if fields and not fields[0].endswith(":"):
+                mapping = (fields[0].split("-")[0], *fields[5:6])
+                here = 0
+            elif line.startswith("Private_"):
+                private += int(fields[1])
+            elif line.startswith("Shared_"):
+                here += int(fields[1])
+                shared[mapping] = max(shared[mapping], here)
+    return private + sum(shared.values())
+
+
+def pss_kib(service):
+    return sum(int(re.search(
+        r"^Pss:\s+(\d+)",
+        pathlib.Path(f"/proc/{p}/smaps_rollup").read_text(), re.M)[1])
+        for p in service.pids())
+
+
+def hold(service, n):
+    """n connections, each after one answered request."""
+    held = []
+    for _ in range(n):
+        s = socket.create_connection(("127.0.0.1", service.port))
+        s.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+        held.append(s)
+    for s in held:
+        assert s.recv(4096).startswith(b"HTTP/1.1 200"), "no answer"
+    return held
+
+
+def idle(n=10000):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < n + 100:
+        report("idle connections", f"absent: only {hard} open files allowed")
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for make in prefork, nginx:
+        service = make()
+        if service is None:
+            report("idle: nginx", "absent: nginx is not installed")
+            continue
+        with service:
+            for s in hold(service, 64):
+                s.close()
+            before = memory_kib(service)
+            held = hold(service, n)
+            each = (memory_kib(service) - before) / n
+            used = service.cpu_s()
+            time.sleep(5)
+            used = (service.cpu_s() - used) / 5
+            gone = len(select_gone(held))
+            for s in held:
+                s.close()
+        goal = make is prefork
+        report(f"{n} idle connections: {service.name}, memory each",
+               f"{each:.2f} KiB", "<= 0.5 KiB" if goal else "",
+               each <= 0.5 if goal else None)
+        report(f"  CPU while idle: {service.name}", f"{used:.1%}",
+               "none" if goal else "", used < 0.003 if goal else None)
+        if gone:
+            report(f"  connections closed by {service.name}", str(gone), "0",
+                   False)
+
+
+def select_gone(held):
+    poll = select.poll()
+    for s in held:
+        poll.register(s, select.POLLIN)
+    return poll.poll(0)
+
+
+def start():
+    for make in prefork, nginx, responder:
+        times = []
+        for _ in range(9):
+            service = make()
+            if service is None:
+                break
+            with service:
+                times.append(service.start_ms)
+        if not times:
+            report("start: nginx", "absent: nginx is not installed")
+            continue
+        goal = make is prefork
+        took = statistics.median(times)
+        report(f"exec to first answer: {service.name}", f"{took:.1f} ms",
+               "<= 10 ms" if goal else "", took <= 10 if goal else None)
+
+
+def memory():
+    for make in prefork, nginx:
+        service = make()
+        if service is None:
+            report("memory: nginx", "absent: nginx is not installed")
+            continue
+        with service:
+            while len(service.pids()) < 3:
+                time.sleep(0.05)
+            pss, all_of_it = pss_kib(service) / 1024, memory_kib(service) / 1024
+        goal = make is prefork
+        report(f"master and 2 workers: {service.name}, PSS",
+               f"{pss:.1f} MiB (memory {all_of_it:.1f})",
+               "<= 3 MiB" if goal else "", pss <= 3 if goal else None)
+
+
+ALL = {f.__name__: f for f in (duel, newcomer, spread, blocking, idle, start,
+                               memory, wrk)}
+
+
+def main():
+    global work
+    names = sys.argv[1:] or list(ALL)
+    if unknown := [n for n in names if n not in ALL]:
+        sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join(ALL)}")
+    with tempfile.TemporaryDirectory() as work:
+        os.chmod(work, 0o755)
+        for name in names:
+            ALL[name]()
+
+
+main()
