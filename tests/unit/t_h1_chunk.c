@@ -1,0 +1,235 @@
+/* The chunk decoder; tests/http has whole requests with chunked bodies. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/str.h"
+#include "worker/http/h1_chunk.h"
+
+static const struct h1_limits limits = {
+	.request_line = 8192,
+	.field = 8192,
+	.fields = 3,
+	.head = 64,
+};
+
+struct decoded {
+	enum h1_result result;
+	size_t taken, made;
+	char out[512];
+};
+
+/* in pieces of in_step bytes, with room for out_step bytes each time */
+static struct decoded
+decode(struct str in, size_t in_step, size_t out_step)
+{
+	struct decoded d = { .result = H1_MORE };
+	struct h1_chunk c;
+
+	h1_chunk_init(&c, &limits);
+	while (d.result == H1_MORE) {
+		size_t n = in.n - d.taken < in_step ? in.n - d.taken : in_step;
+		size_t room = out_step;
+
+		d.result = h1_chunk_decode(&c, in.p + d.taken, &n,
+		    d.out + d.made, &room);
+		d.taken += n;
+		d.made += room;
+		if (n == 0 && room == 0)
+			break;
+	}
+	return d;
+}
+
+static void
+expect(struct str in, enum h1_result result, struct str body)
+{
+	static const size_t steps[][2] = { { 512, 512 }, { 1, 512 }, { 1, 1 },
+		{ 512, 1 }, { 3, 2 } };
+
+	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+		struct decoded d = decode(in, steps[i][0], steps[i][1]);
+
+		if (d.result != result)
+			fail_msg("%.*s in steps of %zu: %s", (int)in.n, in.p,
+			    steps[i][0], h1_result_text(d.result));
+		assert_int_equal(d.made, body.n);
+		assert_memory_equal(d.out, body.p, body.n);
+		if (result == H1_OK)
+			assert_int_equal(d.taken, in.n);
+	}
+}
+
+static void
+chunks_are_joined(void **state)
+{
+	(void)state;
+	expect(STR("5\r\nhello\r\n0\r\n\r\n"), H1_OK, STR("hello"));
+	expect(STR("1\r\na\r\n2;x=\"y\"\r\nbc\r\n0;z\r\n\r\n"), H1_OK,
+	    STR("abc"));
+	expect(STR("A\r\n0123456789\r\n0b\r\n0123456789a\r\n00\r\n\r\n"), H1_OK,
+	    STR("01234567890123456789a"));
+	expect(STR("0\r\nA: b\r\nC:\r\n\r\n"), H1_OK, STR(""));
+}
+
+static void
+what_follows_the_body_is_not_taken(void **state)
+{
+	static const char in[] = "1\r\na\r\n0\r\n\r\nGET / HTTP/1.1\r\n";
+	struct h1_chunk c;
+	size_t n = sizeof in - 1, room = 64;
+	char out[64];
+
+	(void)state;
+	h1_chunk_init(&c, &limits);
+	assert_int_equal(h1_chunk_decode(&c, in, &n, out, &room), H1_OK);
+	assert_int_equal(n, 11);
+	assert_int_equal(room, 1);
+	n = 16;
+	room = 64;
+	assert_int_equal(h1_chunk_decode(&c, in + 11, &n, out, &room), H1_OK);
+	assert_int_equal(n, 0);
+	assert_int_equal(room, 0);
+}
+
+static void
+a_body_is_decoded_in_its_own_place(void **state)
+{
+	char buf[] = "3\r\nabc\r\n4\r\ndefg\r\n0\r\nX: y\r\n\r\n";
+	struct h1_chunk c;
+	size_t n = sizeof buf - 1, room = n;
+
+	(void)state;
+	h1_chunk_init(&c, &limits);
+	assert_int_equal(h1_chunk_decode(&c, buf, &n, buf, &room), H1_OK);
+	assert_int_equal(room, 7);
+	assert_memory_equal(buf, "abcdefg", 7);
+}
+
+static void
+a_full_output_stops_the_input(void **state)
+{
+	static const char in[] = "5\r\nhello\r\n0\r\n\r\n";
+	struct h1_chunk c;
+	size_t n = sizeof in - 1, room = 2;
+	char out[8];
+
+	(void)state;
+	h1_chunk_init(&c, &limits);
+	assert_int_equal(h1_chunk_decode(&c, in, &n, out, &room), H1_MORE);
+	assert_int_equal(n, 5);
+	assert_int_equal(room, 2);
+	room = 0;
+	n = 10;
+	assert_int_equal(h1_chunk_decode(&c, in + 5, &n, out, &room), H1_MORE);
+	assert_int_equal(n, 0);
+	room = 3;
+	n = 10;
+	assert_int_equal(h1_chunk_decode(&c, in + 5, &n, out, &room), H1_OK);
+	assert_int_equal(n, 10);
+	assert_memory_equal(out, "llo", 3);
+}
+
+static void
+an_unfinished_body_wants_more(void **state)
+{
+	static const char in[] = "2;e\r\nab\r\n0\r\nX: y\r\n\r\n";
+
+	(void)state;
+	for (size_t n = 0; n < sizeof in - 1; n++) {
+		struct decoded d = decode((struct str){ in, n }, 512, 512);
+
+		assert_int_equal(d.result, H1_MORE);
+		assert_int_equal(d.taken, n);
+	}
+}
+
+static void
+sizes_end_below_2_to_the_63(void **state)
+{
+	(void)state;
+	expect(STR("7fffffffffffffff\r\na"), H1_MORE, STR("a"));
+	expect(STR("8000000000000000\r\na"), H1_BAD_CHUNK_SIZE, STR(""));
+	expect(STR("ffffffffffffffff\r\na"), H1_BAD_CHUNK_SIZE, STR(""));
+	expect(STR("10000000000000000\r\na"), H1_BAD_CHUNK_SIZE, STR(""));
+	expect(STR("00000000000000001\r\na"), H1_BAD_CHUNK_SIZE, STR(""));
+}
+
+static void
+the_size_of_each_chunk_starts_anew(void **state)
+{
+	(void)state;
+	expect(STR("0000000000000001\r\na\r\n0000000000000001\r\nb\r\n0\r\n"
+		   "\r\n"),
+	    H1_OK, STR("ab"));
+}
+
+static void
+an_extension_is_bounded(void **state)
+{
+	char in[512];
+	int n;
+
+	(void)state;
+	n = snprintf(in, sizeof in, "1;%0*d\r\na\r\n1;%0*d\r\nb\r\n0\r\n\r\n",
+	    H1_CHUNK_EXT_BYTES - 1, 0, 10, 0);
+	expect((struct str){ in, (size_t)n }, H1_OK, STR("ab"));
+	n = snprintf(in, sizeof in, "1;%0*d", H1_CHUNK_EXT_BYTES, 0);
+	expect((struct str){ in, (size_t)n }, H1_CHUNK_EXT_TOO_LONG, STR(""));
+}
+
+static void
+trailers_are_bounded_together(void **state)
+{
+	(void)state;
+	/* 3 fields, 64 bytes with the line ends */
+	expect(STR("0\r\nA:\r\nB:\r\nC:\r\n\r\n"), H1_OK, STR(""));
+	expect(STR("0\r\nA:\r\nB:\r\nC:\r\nD:\r\n\r\n"), H1_TOO_MANY_TRAILERS,
+	    STR(""));
+	expect(STR("0\r\nA: 0123456789012345678901234\r\n"
+		   "B: 012345678901234567890123456\r\n\r\n"),
+	    H1_OK, STR(""));
+	expect(STR("0\r\nA: 0123456789012345678901234\r\n"
+		   "B: 0123456789012345678901234567\r\n\r\n"),
+	    H1_TRAILERS_TOO_LONG, STR(""));
+}
+
+static void
+framing_does_not_hide_in_trailers(void **state)
+{
+	(void)state;
+	expect(STR("0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+	    H1_FORBIDDEN_TRAILER, STR(""));
+	expect(STR("0\r\ncontent-LENGTH: 1\r\n\r\n"), H1_FORBIDDEN_TRAILER,
+	    STR(""));
+	/* as long as the longest name that is kept, and one more */
+	expect(STR("0\r\nX23456789012345678901234: 1\r\n\r\n"), H1_OK, STR(""));
+	expect(STR("0\r\nX234567890123456789012345: 1\r\n\r\n"), H1_OK,
+	    STR(""));
+	/* what was long before does not show through what is short after */
+	expect(STR("0\r\nContent-Lengthy: 1\r\nX: 1\r\n\r\n"), H1_OK, STR(""));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(chunks_are_joined),
+		cmocka_unit_test(what_follows_the_body_is_not_taken),
+		cmocka_unit_test(a_body_is_decoded_in_its_own_place),
+		cmocka_unit_test(a_full_output_stops_the_input),
+		cmocka_unit_test(an_unfinished_body_wants_more),
+		cmocka_unit_test(sizes_end_below_2_to_the_63),
+		cmocka_unit_test(the_size_of_each_chunk_starts_anew),
+		cmocka_unit_test(an_extension_is_bounded),
+		cmocka_unit_test(trailers_are_bounded_together),
+		cmocka_unit_test(framing_does_not_hide_in_trailers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
