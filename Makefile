@@ -34,13 +34,17 @@ COMMON_C := \
 CONF_C :=
 
 MASTER_C := \
-  master/supervisor_rules.c
+  master/child.c master/deployment.c master/listen.c master/listen_unix.c \
+  master/logs.c master/pidfile.c master/priv.c master/signals.c master/spawn.c \
+  master/supervisor.c master/supervisor_rules.c
 
 WORKER_C := \
-  worker/arena.c worker/baton.c worker/http/body.c worker/http/field.c \
-  worker/http/h1_chunk.c worker/http/h1_length.c worker/http/h1_parse.c \
-  worker/http/http_date.c worker/http/status.c worker/http/uri.c worker/mail.c \
-  worker/monitor.c worker/net/deadline.c worker/net/gate.c worker/pool.c \
+  worker/arena.c worker/baton.c worker/host.c worker/http/body.c \
+  worker/http/field.c worker/http/h1_chunk.c worker/http/h1_length.c \
+  worker/http/h1_parse.c worker/http/http_date.c worker/http/mime.c \
+  worker/http/response.c worker/http/response_head.c worker/http/status.c \
+  worker/http/uri.c worker/mail.c worker/monitor.c worker/net/deadline.c \
+  worker/net/gate.c worker/pool.c worker/request.c worker/request_info.c \
   worker/runner.c
 
 MAIN_C    := master/main.c

@@ -45,9 +45,10 @@ if [ -z "${FRESH_KEEP:-}" ] || [ ! -d "$root/usr" ]; then
 	}
 	# How this machine reaches the archive: proxies and the like.
 	grep -lsr '^ *Acquire' /etc/apt/apt.conf /etc/apt/apt.conf.d |
-		xargs -rI{} cp -L {} "$root/etc/apt/apt.conf.d/"
-	chroot "$root" useradd -m stranger
+		xargs -rI{} cp -L {} "$root/etc/apt/apt.conf.d/" || :
 fi
+chroot "$root" id stranger >/dev/null 2>&1 ||
+	chroot "$root" useradd -m -s /bin/sh stranger
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 mkdir -p "$root/dev/shm" "$root/dev/pts"
 mount -t proc proc "$root/proc"
@@ -80,8 +81,11 @@ serves() {
 	unshare --net --pid --fork --kill-child bash -euc '
 		ip link set lo up
 		as "$0" "cd $1 && make run" &
-		curl -fsS --retry 120 --retry-delay 1 --retry-all-errors \
-			http://127.0.0.1:8000/ 2>/dev/null | grep -i "<title>"
+		until curl -fs -o /dev/null http://127.0.0.1:8000/; do
+			kill -0 $!
+			sleep 0.5
+		done
+		curl -fsS http://127.0.0.1:8000/ | grep -i "<title>"
 		curl -fsS http://127.0.0.1:8000/hello
 		curl -fsS -d "said and heard" http://127.0.0.1:8000/echo
 		echo
