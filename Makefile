@@ -34,18 +34,22 @@ COMMON_C := \
 CONF_C :=
 
 MASTER_C := \
-  master/child.c master/deployment.c master/listen.c master/listen_unix.c \
-  master/logs.c master/pidfile.c master/priv.c master/signals.c master/spawn.c \
-  master/supervisor.c master/supervisor_rules.c
+  master/carry_out.c master/check.c master/child.c master/daemon.c \
+  master/deployment.c master/exit_text.c master/listen.c master/listen_unix.c \
+  master/logs.c master/master.c master/pidfile.c master/priv.c master/reload.c \
+  master/signals.c master/spawn.c master/supervisor.c \
+  master/supervisor_rules.c
 
 WORKER_C := \
-  worker/arena.c worker/baton.c worker/host.c worker/http/body.c \
-  worker/http/field.c worker/http/h1_chunk.c worker/http/h1_length.c \
+  worker/arena.c worker/baton.c worker/conn.c worker/host.c \
+  worker/http/access_log.c worker/http/body.c worker/http/field.c \
+  worker/http/h1_chunk.c worker/http/h1_conn.c worker/http/h1_length.c \
   worker/http/h1_parse.c worker/http/http_date.c worker/http/mime.c \
-  worker/http/response.c worker/http/response_head.c worker/http/status.c \
-  worker/http/uri.c worker/mail.c worker/monitor.c worker/net/deadline.c \
-  worker/net/gate.c worker/pool.c worker/request.c worker/request_info.c \
-  worker/runner.c
+  worker/http/response.c worker/http/response_head.c worker/http/static.c \
+  worker/http/static_condition.c worker/http/status.c worker/http/uri.c \
+  worker/mail.c worker/monitor.c worker/net/accept.c worker/net/deadline.c \
+  worker/net/gate.c worker/net/peer.c worker/net/share.c worker/pool.c \
+  worker/request.c worker/request_info.c worker/runner.c
 
 MAIN_C    := master/main.c
 MODULES   := hello echo
@@ -280,7 +284,7 @@ check-docs: $(DOCGEN)
 tidy:
 	@printf '%s\n' $(SOURCES) $(TEST_C) $(TESTMOD_C) $(BENCH_C) $(FUZZ_C) | \
 	  xargs -n 1 -P 2 sh -c '$(CLANG_TIDY) --quiet "$$1" -- -std=gnu11 \
-	  $(PF_CPPFLAGS) 2>/dev/null || { echo "tidy: $$1" >&2; exit 255; }' tidy
+	  $(PF_CPPFLAGS) 2>/dev/null || { echo "tidy: $$1" >&2; exit 1; }' tidy
 
 ## analyze       gcc -fanalyzer over common, conf and master
 analyze:

@@ -19,7 +19,7 @@ DOORS = {("master", "worker/worker.h")}
 PURE_MARK = re.compile(r"\bpure\b", re.I)
 PURE_HEADERS = re.compile(
     r"ev\.h|unistd\.h|fcntl\.h|pthread\.h|netdb\.h|poll\.h|sys/(socket|epoll|"
-    r"mman|wait|stat)\.h|common/(fd|channel)\.h")
+    r"mman|stat)\.h|common/(fd|channel)\.h")
 PURE_CALLS = re.compile(
     r"\b(clock_gettime|clock_now_ns|clock_ns|gettimeofday|time|fork|socket|"
     r"ev_\w+|open|read|write|close|kill|getenv)\s*\(")
