@@ -300,6 +300,14 @@ sup_count(const struct sup *s)
 	return c;
 }
 
+msec_t
+sup_wait(const struct sup *s, unsigned slot, msec_t now)
+{
+	const struct slot *w = &s->slot[slot];
+
+	return w->state == SLOT_WAITING && w->until > now ? w->until - now : 0;
+}
+
 struct sup_plan
 sup_step(struct sup *s, const struct sup_event *ev, msec_t now)
 {

@@ -106,5 +106,7 @@ struct sup_counts {
 };
 
 struct sup_counts sup_count(const struct sup *);
+/* How long the slot still waits for a new worker; 0: it does not wait. */
+msec_t sup_wait(const struct sup *, unsigned slot, msec_t now);
 
 #endif

@@ -1,0 +1,204 @@
+#include <signal.h>
+#include <stdio.h>
+
+#include "common/log.h"
+#include "common/title.h"
+#include "conf/settings.h"
+#include "master/carry_out.h"
+#include "master/daemon.h"
+#include "master/listen.h"
+#include "master/master.h"
+#include "master/spawn.h"
+
+static void
+spawn(struct master *m, const struct sup_action *a)
+{
+	struct deployment *d = master_deployment(m, a->generation);
+
+	if (d == NULL || spawn_worker(m, a->slot, d) < 0)
+		m->unspawned[m->n_unspawned++] = a->slot;
+}
+
+static void
+tell_to_go(struct master *m, unsigned slot, enum channel_kind kind)
+{
+	struct child *c = m->child[slot];
+
+	if (c == NULL)
+		return;
+	c->leaving = true;
+	child_tell(c, kind, NULL, 0);
+}
+
+static void
+kill_worker(struct master *m, const struct sup_action *a)
+{
+	struct child *c = m->child[a->slot];
+	char what[96];
+
+	if (c == NULL)
+		return;
+	if (a->why == WHY_BOOT_TIMEOUT)
+		snprintf(what, sizeof what,
+		    "worker %u (%d) was not ready within boot_timeout", a->slot,
+		    (int)c->pid);
+	else if (a->why == WHY_GRACE_OVER)
+		snprintf(what, sizeof what,
+		    "worker %u (%d) took too long to finish", a->slot,
+		    (int)c->pid);
+	else
+		snprintf(what, sizeof what, "worker %u (%d) is not needed",
+		    a->slot, (int)c->pid);
+	log_at(a->why == WHY_UNWANTED ? LOG_INFO : LOG_WARN, "%s: killed",
+	    what);
+	if (a->why == WHY_BOOT_TIMEOUT)
+		snprintf(m->last_words, sizeof m->last_words, "%s", what);
+	c->leaving = true;
+	kill(c->pid, SIGKILL);
+}
+
+void
+free_deployments(struct master *m, unsigned generation, bool but_this)
+{
+	struct deployment **at = &m->deployments;
+
+	while (*at != NULL) {
+		struct deployment *d = *at;
+
+		if ((d->generation == generation) == but_this) {
+			at = &d->next;
+			continue;
+		}
+		*at = d->next;
+		deployment_free(&d);
+	}
+}
+
+void
+log_listeners(const struct deployment *d, const struct deployment *was)
+{
+	for (size_t i = 0; i < d->n_listeners; i++) {
+		const char *spec = listener_spec(d->listeners[i]);
+		bool tcp = spec[0] == '[' || (spec[0] >= '0' && spec[0] <= '9');
+
+		if (was == NULL || !deployment_has(was, d->listeners[i]))
+			log_info(tcp ? "listening on http://%s/" :
+				       "listening on %s",
+			    spec);
+	}
+}
+
+static void
+commit(struct master *m, unsigned generation)
+{
+	struct deployment *d = master_deployment(m, generation);
+	const struct deployment *was = master_deployment(m, m->serving);
+
+	if (m->serving != generation) {
+		log_listeners(d, was);
+		deployment_settle(d);
+		log_set_fd(d->logs.error_fd);
+		log_set_level((enum log_level)d->settings->log_level);
+		m->serving = generation;
+		free_deployments(m, generation, true);
+	}
+	if (m->committed)
+		log_info("reload: generation %u serves", generation);
+	else
+		log_info("generation %u serves", generation);
+	m->committed = true;
+	daemon_report(m->daemon, 0);
+}
+
+static const char *
+rollback_reason(const struct master *m, const struct sup_action *a)
+{
+	switch (a->why) {
+	case WHY_EXITED:
+	case WHY_BOOT_TIMEOUT: return m->last_words;
+	case WHY_NO_PROCESS: return "cannot start a process";
+	case WHY_SUPERSEDED: return "another reload came";
+	case WHY_STOPPING: return "workers are being stopped";
+	case WHY_NOTHING:
+	case WHY_GRACE_OVER:
+	case WHY_UNWANTED: break;
+	}
+	return "no reason";
+}
+
+static void
+roll_back(struct master *m, const struct sup_action *a)
+{
+	log_errorx("reload failed: %s; generation %u goes on serving",
+	    rollback_reason(m, a), m->serving);
+	free_deployments(m, a->generation, false);
+}
+
+/* Rename, signal, and lines go to a file of the old name again. */
+static void
+reopen_logs(struct master *m)
+{
+	char err[512];
+
+	for (struct deployment *d = m->deployments; d != NULL; d = d->next) {
+		struct logs was = d->logs;
+
+		if (logs_open(&d->logs, d->settings, &m->priv, err,
+			sizeof err) < 0) {
+			d->logs = was;
+			log_errorx("%s; the old one goes on", err);
+			continue;
+		}
+		if (d->generation == m->serving)
+			log_set_fd(d->logs.error_fd);
+		logs_close(&was);
+	}
+}
+
+static void
+reopen(struct master *m)
+{
+	reopen_logs(m);
+	for (unsigned i = 0; i < SUP_SLOTS_MAX; i++) {
+		struct child *c = m->child[i];
+		const struct deployment *d;
+
+		if (c == NULL)
+			continue;
+		d = master_deployment(m, c->generation);
+		if (d == NULL)
+			d = master_deployment(m, m->serving);
+		child_tell(c, CHANNEL_REOPEN,
+		    (int[]){ d->logs.error_fd, d->logs.access_fd },
+		    d->logs.access_fd < 0 ? 1 : 2);
+	}
+	log_info("logs reopened");
+}
+
+static void
+finish(struct master *m, int status)
+{
+	if (status != 0) {
+		log_errorx("cannot start: %s", m->last_words);
+		if (!m->log_is_startup && m->daemon->error_fd >= 0)
+			dprintf(m->daemon->error_fd,
+			    "prefork: cannot start: %s\n", m->last_words);
+	}
+	m->status = status;
+	ev_break(m->loop, EVBREAK_ALL);
+}
+
+void
+carry_out(struct master *m, const struct sup_action *a)
+{
+	switch (a->kind) {
+	case ACT_SPAWN: spawn(m, a); break;
+	case ACT_RETIRE: tell_to_go(m, a->slot, CHANNEL_RETIRE); break;
+	case ACT_QUIT: tell_to_go(m, a->slot, CHANNEL_QUIT); break;
+	case ACT_KILL: kill_worker(m, a); break;
+	case ACT_COMMIT: commit(m, a->generation); break;
+	case ACT_ROLLBACK: roll_back(m, a); break;
+	case ACT_REOPEN: reopen(m); break;
+	case ACT_EXIT: finish(m, a->status); break;
+	}
+}

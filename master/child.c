@@ -1,0 +1,144 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/fd.h"
+#include "common/log.h"
+#include "common/scoreboard.h"
+#include "master/child.h"
+#include "master/master.h"
+
+/* A worker that chatters must not keep the master from its signals. */
+#define MESSAGES_AT_ONCE 16
+
+static void
+on_message(struct child *c, const struct channel_message *m)
+{
+	struct sup_event ev = { .slot = c->slot };
+
+	switch (m->kind) {
+	case CHANNEL_READY:
+		log_info("worker %u (%d) ready, generation %u", c->slot,
+		    (int)c->pid, c->generation);
+		ev.kind = SUP_READY;
+		master_feed(c->master, &ev);
+		break;
+	case CHANNEL_FAILED:
+		free(c->reason);
+		c->reason = strdup(m->text);
+		break;
+	case CHANNEL_RECYCLE:
+		log_info("worker %u (%d) asks to be replaced: %s", c->slot,
+		    (int)c->pid, m->text);
+		ev.kind = SUP_RECYCLE;
+		master_feed(c->master, &ev);
+		break;
+	case CHANNEL_RETIRE:
+	case CHANNEL_QUIT:
+	case CHANNEL_REOPEN:
+	default:
+		log_warnx("worker %u (%d) sent message %d, which is ours",
+		    c->slot, (int)c->pid, (int)m->kind);
+		break;
+	}
+	for (size_t i = 0; i < CHANNEL_FDS_MAX; i++) {
+		int fd = m->fd[i];
+
+		fd_close(&fd);
+	}
+}
+
+static void
+stop_listening(struct child *c)
+{
+	ev_io_stop(c->master->loop, &c->io);
+	fd_close(&c->channel_fd);
+}
+
+void
+child_listen(struct child *c)
+{
+	struct channel_message m;
+
+	for (int n = 0; n < MESSAGES_AT_ONCE && c->channel_fd >= 0; n++) {
+		int got = channel_receive(c->channel_fd, &m);
+
+		if (got > 0) {
+			on_message(c, &m);
+			continue;
+		}
+		if (got < 0 && errno == EAGAIN)
+			return;
+		if (got < 0)
+			log_warn("channel of worker %u (%d)", c->slot,
+			    (int)c->pid);
+		stop_listening(c);
+	}
+}
+
+static void
+on_readable(struct ev_loop *loop, ev_io *w, int revents)
+{
+	(void)loop;
+	(void)revents;
+	child_listen(w->data);
+}
+
+static void
+on_exit_status(struct ev_loop *loop, ev_child *w, int revents)
+{
+	struct child *c = w->data;
+
+	(void)loop;
+	(void)revents;
+	child_listen(c); /* its last words */
+	master_child_exited(c->master, c, w->rstatus);
+}
+
+struct child *
+child_new(struct master *m, pid_t pid, unsigned slot, unsigned generation,
+    int channel_fd)
+{
+	struct child *c = calloc(1, sizeof *c);
+
+	if (c == NULL)
+		return NULL;
+	c->master = m;
+	c->pid = pid;
+	c->slot = slot;
+	c->generation = generation;
+	c->channel_fd = channel_fd;
+	ev_child_init(&c->exit, on_exit_status, pid, 0);
+	c->exit.data = c;
+	ev_child_start(m->loop, &c->exit);
+	ev_io_init(&c->io, on_readable, channel_fd, EV_READ);
+	c->io.data = c;
+	ev_io_start(m->loop, &c->io);
+	return c;
+}
+
+void
+child_free(struct child **cp)
+{
+	struct child *c = *cp;
+
+	*cp = NULL;
+	if (c == NULL)
+		return;
+	ev_child_stop(c->master->loop, &c->exit);
+	stop_listening(c);
+	free(c->reason);
+	free(c);
+}
+
+void
+child_tell(struct child *c, enum channel_kind kind, const int *fds,
+    size_t n_fds)
+{
+	if (c->channel_fd < 0)
+		return; /* it is on its way out */
+	if (channel_send(c->channel_fd, kind, "", fds, n_fds) == 0)
+		return;
+	if (errno != EPIPE && errno != ECONNRESET)
+		log_warn("cannot tell worker %u (%d)", c->slot, (int)c->pid);
+}

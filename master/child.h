@@ -1,0 +1,36 @@
+/* A worker's process as the master sees it. */
+#ifndef MASTER_CHILD_H
+#define MASTER_CHILD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <ev.h>
+
+#include "common/channel.h"
+
+struct master;
+
+struct child {
+	struct master *master;
+	struct ev_child exit;
+	struct ev_io io;
+	int channel_fd; /* -1: it closed its end */
+	pid_t pid;
+	unsigned slot, generation;
+	bool leaving; /* we told it to go */
+	char *reason; /* what it said about why it cannot boot; or NULL */
+};
+
+/* Takes channel_fd over on success.  NULL when memory is short. */
+struct child *child_new(struct master *, pid_t, unsigned slot,
+    unsigned generation, int channel_fd);
+void child_free(struct child **);
+
+/* Never waits; a message that does not go out is logged. */
+void child_tell(struct child *, enum channel_kind, const int *fds,
+    size_t n_fds);
+/* Handles all that it said, up to a bound. */
+void child_listen(struct child *);
+
+#endif

@@ -1,0 +1,174 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "conf/load.h"
+#include "conf/settings.h"
+#include "master/deployment.h"
+#include "master/listen.h"
+#include "master/priv.h"
+
+static int
+listen_options(struct listen_options *out, const struct settings *s, char *err,
+    size_t err_bytes)
+{
+	char owner[256];
+
+	*out = (struct listen_options){ .backlog = (int)s->backlog,
+		.mode = (mode_t)s->socket_mode };
+	snprintf(owner, sizeof owner, "%s", s->socket_owner);
+	if (owner[0] == '\0')
+		snprintf(owner, sizeof owner, "%s%s%s", s->user,
+		    s->group[0] != '\0' ? ":" : "", s->group);
+	return priv_lookup_owner(owner, &out->uid, &out->gid, err, err_bytes);
+}
+
+int
+deployment_has(const struct deployment *d, const struct listener *l)
+{
+	for (size_t i = 0; i < d->n_listeners; i++)
+		if (d->listeners[i] == l)
+			return 1;
+	return 0;
+}
+
+/* A socket of another generation for this address, each given out once. */
+static struct listener *
+find_shared(const struct deployment *d, const struct deployment *old,
+    const struct bind_address *b)
+{
+	for (; old != NULL; old = old->next)
+		for (size_t i = 0; i < old->n_listeners; i++)
+			if (listener_is_for(old->listeners[i], b) &&
+			    !deployment_has(d, old->listeners[i]))
+				return old->listeners[i];
+	return NULL;
+}
+
+static int
+open_listeners(struct deployment *d, const struct deployment *old, char *err,
+    size_t err_bytes)
+{
+	const struct bind_list *bind = &d->settings->bind;
+	struct listen_options options;
+	char why[256];
+
+	if (listen_options(&options, d->settings, err, err_bytes) < 0)
+		return -1;
+	for (size_t i = 0; i < bind->n; i++) {
+		struct listener *l = find_shared(d, old, &bind->at[i]);
+
+		if (l != NULL)
+			listener_ref(l);
+		else
+			l = listener_open(&bind->at[i], &options, why,
+			    sizeof why);
+		if (l == NULL) {
+			snprintf(err, err_bytes, "cannot listen on %s: %s",
+			    bind->at[i].spec, why);
+			return -1;
+		}
+		d->listeners[d->n_listeners] = l;
+		d->inherited[d->n_listeners++] =
+		    (struct heritage_listener){ .fd = listener_fd(l),
+			    .spec = listener_spec(l) };
+	}
+	return 0;
+}
+
+struct deployment *
+deployment_new(struct settings *settings, const struct deployment *old,
+    const struct priv *priv, char *err, size_t err_bytes)
+{
+	struct deployment *d = calloc(1, sizeof *d);
+
+	if (d == NULL) {
+		snprintf(err, err_bytes, "%m");
+		settings_free(&settings);
+		return NULL;
+	}
+	d->settings = settings;
+	d->logs = LOGS_NONE;
+	d->listeners = calloc(settings->bind.n, sizeof(struct listener *));
+	d->inherited = calloc(settings->bind.n, sizeof *d->inherited);
+	if (d->listeners == NULL || d->inherited == NULL)
+		snprintf(err, err_bytes, "%m");
+	else if (open_listeners(d, old, err, err_bytes) == 0 &&
+	    logs_open(&d->logs, settings, priv, err, err_bytes) == 0)
+		return d;
+	deployment_free(&d);
+	return NULL;
+}
+
+void
+deployment_free(struct deployment **dp)
+{
+	struct deployment *d = *dp;
+
+	*dp = NULL;
+	if (d == NULL)
+		return;
+	for (size_t i = 0; i < d->n_listeners; i++)
+		listener_unref(&d->listeners[i]);
+	free(d->listeners);
+	free(d->inherited);
+	logs_close(&d->logs);
+	settings_free(&d->settings);
+	free(d);
+}
+
+struct sup_conf
+deployment_conf(const struct deployment *d)
+{
+	return (struct sup_conf){ .want = d->settings->workers,
+		.boot_timeout = d->settings->boot_timeout_ms,
+		.grace = d->settings->graceful_timeout_ms };
+}
+
+void
+deployment_settle(const struct deployment *d)
+{
+	struct listen_options options;
+	char err[256];
+
+	if (listen_options(&options, d->settings, err, sizeof err) < 0) {
+		log_warnx("owner of the sockets: %s", err);
+		return;
+	}
+	for (size_t i = 0; i < d->n_listeners; i++)
+		listener_settle(d->listeners[i], &options);
+}
+
+static int
+same_string(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+static int
+same_mode(unsigned a, unsigned b)
+{
+	return a == b;
+}
+
+void
+deployment_needs_restart(const struct deployment *was,
+    const struct deployment *is, char *names, size_t names_bytes)
+{
+	const struct settings *a = was->settings, *b = is->settings;
+	size_t n = 0;
+
+	names[0] = '\0';
+#define DIFF_LIVE(sec, key, type, field)
+#define DIFF_RESTART(sec, key, type, field)                                    \
+	if (!same_##type(a->field, b->field) && n < names_bytes)               \
+		n += (size_t)snprintf(names + n, names_bytes - n, "%s%s.%s",   \
+		    n > 0 ? ", " : "", #sec, #key);
+#define SETTING(sec, key, type, field, def, min, max, rl, help)                \
+	DIFF_##rl(sec, key, type, field)
+#define APP_SETTING(...)
+#include "conf/settings.def"
+#undef APP_SETTING
+#undef SETTING
+}

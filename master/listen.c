@@ -1,0 +1,248 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/log.h"
+#include "conf/settings.h"
+#include "master/listen.h"
+#include "master/listen_unix.h"
+
+struct listener {
+	unsigned refs;
+	int fd;
+	char *wanted; /* as the settings spell it */
+	char *spec;   /* with the port the kernel chose */
+	struct unix_file file;
+};
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in in4;
+	struct sockaddr_in6 in6;
+	struct sockaddr_storage room;
+};
+
+/* The length of the address; 0 when host is not a numeric one. */
+static socklen_t
+address_fill(union address *a, const struct bind_address *b, uint16_t port)
+{
+	memset(a, 0, sizeof *a);
+	if (b->kind == BIND_TCP4) {
+		a->in4.sin_family = AF_INET;
+		a->in4.sin_port = htons(port);
+		return inet_pton(AF_INET, b->host, &a->in4.sin_addr) == 1 ?
+		    sizeof a->in4 :
+		    0;
+	}
+	a->in6.sin6_family = AF_INET6;
+	a->in6.sin6_port = htons(port);
+	return inet_pton(AF_INET6, b->host, &a->in6.sin6_addr) == 1 ?
+	    sizeof a->in6 :
+	    0;
+}
+
+/* A bound TCP socket; -1 and errno.  Accepted sockets inherit TCP_NODELAY. */
+static int
+tcp_bind(const struct bind_address *b, uint16_t port)
+{
+	static const int on = 1;
+	union address a;
+	socklen_t n = address_fill(&a, b, port);
+	int fd;
+
+	if (n == 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+	    IPPROTO_TCP);
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+		goto fail;
+	if (b->kind == BIND_TCP6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
+		goto fail;
+	if (bind(fd, &a.any, n) == 0)
+		return fd;
+fail:
+	fd_close(&fd);
+	return -1;
+}
+
+/* NULL and errno.  Port 0 gives way to the one the kernel chose. */
+static char *
+tcp_spec(int fd, const struct bind_address *b)
+{
+	union address a;
+	socklen_t n = sizeof a;
+	char *spec;
+
+	if (getsockname(fd, &a.any, &n) < 0)
+		return NULL;
+	if (asprintf(&spec, b->kind == BIND_TCP4 ? "%s:%u" : "[%s]:%u", b->host,
+		b->kind == BIND_TCP4 ? ntohs(a.in4.sin_port) :
+				       ntohs(a.in6.sin6_port)) < 0)
+		return NULL;
+	return spec;
+}
+
+/* Somebody made the socket for us.  It is copied, so that fd stays theirs. */
+static int
+adopt(int given_fd, char *err, size_t err_bytes)
+{
+	int listening = 0, fd;
+	socklen_t n = sizeof listening;
+
+	if (getsockopt(given_fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) <
+	    0) {
+		snprintf(err, err_bytes, "%m");
+		return -1;
+	}
+	if (!listening) {
+		snprintf(err, err_bytes, "not a listening socket");
+		return -1;
+	}
+	fd = fcntl(given_fd, F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0 && fd_set_nonblocking(fd) == 0)
+		return fd;
+	snprintf(err, err_bytes, "%m");
+	fd_close(&fd);
+	return -1;
+}
+
+static int
+open_socket(struct listener *l, const struct bind_address *b,
+    const struct listen_options *options, char *err, size_t err_bytes)
+{
+	if (b->kind == BIND_FD) {
+		l->fd = adopt(b->fd, err, err_bytes);
+		return l->fd < 0 ? -1 : 0;
+	}
+	if (b->kind == BIND_UNIX) {
+		l->fd = unix_open(b->host, options, &l->file, err, err_bytes);
+		if (l->fd < 0)
+			return -1;
+	} else {
+		l->fd = tcp_bind(b, b->port);
+	}
+	if (l->fd >= 0 && listen(l->fd, options->backlog) == 0)
+		return 0;
+	snprintf(err, err_bytes, "%m");
+	return -1;
+}
+
+struct listener *
+listener_open(const struct bind_address *b,
+    const struct listen_options *options, char *err, size_t err_bytes)
+{
+	struct listener *l = calloc(1, sizeof *l);
+
+	if (l == NULL)
+		goto no_memory;
+	l->refs = 1;
+	l->fd = -1;
+	l->wanted = strdup(b->spec);
+	if (l->wanted == NULL)
+		goto no_memory;
+	if (open_socket(l, b, options, err, err_bytes) < 0)
+		goto fail;
+	l->spec = b->kind == BIND_TCP4 || b->kind == BIND_TCP6 ?
+	    tcp_spec(l->fd, b) :
+	    strdup(b->spec);
+	if (l->spec != NULL)
+		return l;
+no_memory:
+	snprintf(err, err_bytes, "%m");
+fail:
+	listener_unref(&l);
+	return NULL;
+}
+
+struct listener *
+listener_ref(struct listener *l)
+{
+	l->refs++;
+	return l;
+}
+
+void
+listener_unref(struct listener **lp)
+{
+	struct listener *l = *lp;
+
+	*lp = NULL;
+	if (l == NULL || --l->refs > 0)
+		return;
+	unix_file_remove(&l->file);
+	fd_close(&l->fd);
+	free(l->wanted);
+	free(l->spec);
+	free(l);
+}
+
+int
+listener_is_for(const struct listener *l, const struct bind_address *b)
+{
+	return strcmp(l->wanted, b->spec) == 0;
+}
+
+void
+listener_settle(const struct listener *l, const struct listen_options *options)
+{
+	const char *path = l->file.path;
+
+	if (listen(l->fd, options->backlog) < 0)
+		log_warn("cannot set the backlog of %s", l->spec);
+	if (!unix_file_is_ours(&l->file))
+		return;
+	if (chown(path, options->uid, options->gid) < 0)
+		log_warn("cannot set the owner of %s", path);
+	if (chmod(path, options->mode) < 0)
+		log_warn("cannot set the mode of %s", path);
+}
+
+int
+listener_fd(const struct listener *l)
+{
+	return l->fd;
+}
+
+const char *
+listener_spec(const struct listener *l)
+{
+	return l->spec;
+}
+
+int
+listener_check(const struct bind_address *b, char *err, size_t err_bytes)
+{
+	int fd;
+
+	switch (b->kind) {
+	case BIND_UNIX: return unix_check(b->host, err, err_bytes);
+	case BIND_FD: fd = adopt(b->fd, err, err_bytes); break;
+	case BIND_TCP4:
+	case BIND_TCP6:
+		/* Any port: the one of the settings may well be serving. */
+		fd = tcp_bind(b, 0);
+		if (fd < 0)
+			snprintf(err, err_bytes, "%m");
+		break;
+	default: return -1;
+	}
+	if (fd < 0)
+		return -1;
+	fd_close(&fd);
+	return 0;
+}

@@ -1,0 +1,275 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "common/log.h"
+#include "common/scoreboard.h"
+#include "common/title.h"
+#include "conf/settings.h"
+#include "master/carry_out.h"
+#include "master/daemon.h"
+#include "master/exit_text.h"
+#include "master/listen.h"
+#include "master/master.h"
+#include "master/signals.h"
+
+/* What a worker needs besides connections and listeners. */
+#define FDS_SPARE 64
+
+static msec_t
+now_ms(void)
+{
+	return clock_now_ns() / NS_PER_MS;
+}
+
+struct deployment *
+master_deployment(const struct master *m, unsigned generation)
+{
+	struct deployment *d = m->deployments;
+
+	while (d != NULL && d->generation != generation)
+		d = d->next;
+	return d;
+}
+
+static void
+on_tick(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	(void)w;
+	(void)revents;
+	master_feed(ev_userdata(loop), &(struct sup_event){ .kind = SUP_TICK });
+}
+
+static void
+set_timer(struct master *m, msec_t wake_at)
+{
+	msec_t now = now_ms();
+
+	ev_timer_stop(m->loop, &m->tick);
+	if (wake_at == 0)
+		return;
+	ev_now_update(m->loop);
+	ev_timer_set(&m->tick,
+	    wake_at > now ? (double)(wake_at - now) / 1000.0 : 0.0, 0.0);
+	ev_timer_start(m->loop, &m->tick);
+}
+
+static void
+follow(struct master *m, struct sup_plan plan)
+{
+	struct sup_event failed = { .kind = SUP_SPAWN_FAILED };
+
+	for (;;) {
+		for (size_t i = 0; i < plan.n; i++)
+			carry_out(m, &plan.act[i]);
+		if (m->n_unspawned == 0)
+			break;
+		failed.slot = m->unspawned[--m->n_unspawned];
+		plan = sup_step(m->sup, &failed, now_ms());
+	}
+	set_timer(m, plan.wake_at);
+}
+
+void
+master_feed(struct master *m, const struct sup_event *ev)
+{
+	follow(m, sup_step(m->sup, ev, now_ms()));
+	if (sup_count(m->sup).stopping)
+		title_set("master [%s] draining", m->source_name);
+}
+
+/* "worker 1 (4711) was killed by SIGSEGV (core dumped); replaced in 0.1 s" */
+static void
+log_exit(struct master *m, const struct child *c, msec_t wait)
+{
+	if (c->leaving)
+		log_info("%s", m->last_words);
+	else if (wait > 0)
+		log_errorx("%s; replaced in %.1f s", m->last_words,
+		    (double)wait / 1000.0);
+	else
+		log_errorx("%s", m->last_words);
+}
+
+void
+master_child_exited(struct master *m, struct child *c, int status)
+{
+	struct sup_event ev = { .kind = SUP_EXITED,
+		.slot = c->slot,
+		.fate = exit_fate(status) };
+	struct sup_plan plan;
+	msec_t now = now_ms();
+	char how[64];
+
+	exit_text(status, how, sizeof how);
+	snprintf(m->last_words, sizeof m->last_words, "worker %u (%d) %s%s%s",
+	    c->slot, (int)c->pid, how, c->reason != NULL ? ": " : "",
+	    c->reason != NULL ? c->reason : "");
+	m->child[c->slot] = NULL;
+	SCORE_SET(&m->scoreboard->slot[c->slot], state, SCORE_EMPTY);
+	plan = sup_step(m->sup, &ev, now);
+	log_exit(m, c, sup_wait(m->sup, c->slot, now));
+	child_free(&c);
+	follow(m, plan);
+}
+
+void
+master_shed(struct master *m, const struct deployment *keep, unsigned slot)
+{
+	for (unsigned i = 0; i < SUP_SLOTS_MAX; i++)
+		if (m->child[i] != NULL && i != slot)
+			fd_close(&m->child[i]->channel_fd);
+	for (struct deployment *d = m->deployments; d != NULL; d = d->next) {
+		if (d == keep)
+			continue;
+		for (size_t i = 0; i < d->n_listeners; i++)
+			if (!deployment_has(keep, d->listeners[i]))
+				close(listener_fd(d->listeners[i]));
+		logs_close(&d->logs);
+	}
+	fd_close(&m->pidfile.fd);
+	daemon_shed(m->daemon);
+}
+
+static void
+look_up_user(struct master *m, const struct settings *s)
+{
+	char err[256];
+	bool root = geteuid() == 0;
+
+	if (priv_lookup(&m->priv, s->user, s->group, err, sizeof err) < 0)
+		fatalx("cannot run as user \"%s\", group \"%s\": %s", s->user,
+		    s->group, err);
+	if (!root && m->priv.uid == geteuid() && m->priv.gid == getegid())
+		m->priv.drop = false; /* we are who we are to become */
+	if (!root && m->priv.drop)
+		fatalx("server.user and server.group need a start as root");
+	if (root && (!m->priv.drop || m->priv.uid == 0))
+		log_warnx("workers run as root: set server.user");
+}
+
+static void
+raise_fd_limit(const struct settings *s)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warn("cannot raise the limit of open files");
+	else if (s->connections + s->bind.n + FDS_SPARE > limit.rlim_cur)
+		log_warnx("server.connections = %u is more than the limit of "
+			  "%llu open files allows",
+		    s->connections, (unsigned long long)limit.rlim_cur);
+}
+
+static void
+settle_in(struct master *m, const struct settings *s)
+{
+	char err[256];
+
+	look_up_user(m, s);
+	raise_fd_limit(s);
+	umask((mode_t)s->umask);
+	if (s->chdir[0] != '\0' && chdir(s->chdir) < 0)
+		fatal("cannot change to server.chdir = %s", s->chdir);
+	if (s->pidfile[0] != '\0' &&
+	    pidfile_open(&m->pidfile, s->pidfile, err, sizeof err) < 0)
+		fatalx("pidfile %s: %s", s->pidfile, err);
+}
+
+static void
+make_room(struct master *m)
+{
+	m->loop = ev_default_loop(EVFLAG_NOENV);
+	m->sup = sup_new(SUP_SLOTS_MAX);
+	m->scoreboard = scoreboard_new(SUP_SLOTS_MAX);
+	m->child = calloc(SUP_SLOTS_MAX, sizeof(struct child *));
+	m->unspawned = calloc(SUP_SLOTS_MAX, sizeof *m->unspawned);
+	if (m->loop == NULL || m->sup == NULL || m->scoreboard == NULL ||
+	    m->child == NULL || m->unspawned == NULL)
+		fatal("cannot start");
+	ev_init(&m->tick, on_tick);
+}
+
+static void
+deploy_first(struct master *m, struct settings *s)
+{
+	char err[512];
+	struct deployment *d =
+	    deployment_new(s, NULL, &m->priv, err, sizeof err);
+
+	if (d == NULL) {
+		pidfile_close(&m->pidfile);
+		fatalx("%s", err);
+	}
+	d->generation = m->last_generation = m->serving = 1;
+	m->deployments = d;
+	m->log_is_startup =
+	    !m->is_daemon && strcmp(d->settings->error_log, "stderr") == 0;
+	if (m->is_daemon && strcmp(d->settings->error_log, "stderr") == 0)
+		log_warnx("a daemon has no stderr: set log.error to a file");
+	log_set_fd(d->logs.error_fd);
+	log_set_level((enum log_level)d->settings->log_level);
+}
+
+static void
+serve(struct master *m)
+{
+	const struct deployment *d = m->deployments;
+	unsigned n = d->settings->workers;
+
+	log_info("prefork %s starts with %u worker%s", PREFORK_VERSION, n,
+	    n == 1 ? "" : "s");
+	log_listeners(d, NULL);
+	signals_start(m, m->loop);
+	master_feed(m,
+	    &(struct sup_event){ .kind = SUP_START,
+		.generation = d->generation,
+		.conf = deployment_conf(d) });
+	ev_ref(m->loop); /* until ACT_EXIT, even without a worker */
+	ev_run(m->loop, 0);
+	signals_stop(m->loop);
+}
+
+static void
+clean_up(struct master *m)
+{
+	log_info("exited");
+	log_set_fd(STDERR_FILENO);
+	free_deployments(m, 0, true);
+	pidfile_close(&m->pidfile);
+	sup_free(&m->sup);
+	scoreboard_free(&m->scoreboard);
+	free(m->child);
+	free(m->unspawned);
+	ev_loop_destroy(m->loop);
+	daemon_report(m->daemon, m->status);
+}
+
+int
+master_run(const struct settings_source *source, struct settings *s,
+    const char *source_name, struct daemon *daemon)
+{
+	struct master m = { .source = *source,
+		.source_name = source_name,
+		.pidfile = { .fd = -1 },
+		.is_daemon = daemon->report_fd >= 0,
+		.daemon = daemon };
+
+	log_set_who("master");
+	title_set("master [%s]", source_name);
+	settle_in(&m, s);
+	make_room(&m);
+	deploy_first(&m, s);
+	serve(&m);
+	clean_up(&m);
+	return m.status;
+}

@@ -1,0 +1,63 @@
+/*
+ * The master: owns the loop, the generations and the workers; feeds events to
+ * the supervisor and carries its plans out.  One thread; never reads a byte
+ * that a client sent; never waits for a worker.
+ */
+#ifndef MASTER_MASTER_H
+#define MASTER_MASTER_H
+
+#include <stdbool.h>
+
+#include <ev.h>
+
+#include "conf/load.h"
+#include "master/child.h"
+#include "master/deployment.h"
+#include "master/pidfile.h"
+#include "master/priv.h"
+#include "master/supervisor.h"
+
+struct daemon;
+struct scoreboard;
+
+struct master {
+	struct ev_loop *loop;
+	struct sup *sup;
+	struct scoreboard *scoreboard;
+	struct child **child;           /* by slot; NULL: no process */
+	struct deployment *deployments; /* newest first; at most two */
+	unsigned serving;               /* generation; 0 before the first */
+	unsigned last_generation;       /* number given out last */
+	struct settings_source source;
+	const char *source_name; /* for titles and log lines */
+	struct priv priv;
+	struct pidfile pidfile;
+	struct ev_timer tick;
+	unsigned *unspawned; /* slots whose fork failed in this plan */
+	size_t n_unspawned;
+	struct daemon *daemon;
+	bool is_daemon, committed;
+	bool log_is_startup; /* the error log is where errors of the start go */
+	char last_words[1280]; /* how the worker that ended last ended */
+	int status;            /* what the program exits with */
+};
+
+/* Takes the settings over.  Returns the exit status of the program. */
+int master_run(const struct settings_source *, struct settings *,
+    const char *source_name, struct daemon *);
+
+/* What happened; and what follows from it is done. */
+void master_feed(struct master *, const struct sup_event *);
+/* A worker's process is gone; status as of waitpid(). */
+void master_child_exited(struct master *, struct child *, int status);
+/* A signal asked for it. */
+void master_reload(struct master *);
+
+/* NULL when that generation is gone. */
+struct deployment *master_deployment(const struct master *,
+    unsigned generation);
+
+/* In a child: closes what only the master may hold. */
+void master_shed(struct master *, const struct deployment *keep, unsigned slot);
+
+#endif
