@@ -45,23 +45,32 @@ def server(start):
     return start({})
 
 
+class Gate:
+    """The named pipe on which a handler of the probe waits."""
+
+    def __init__(self, path, suffix=""):
+        self.path = path.with_name(path.name + suffix)
+        self.option = {"option.gate": path}
+        self.target = "/gate" + (f"?{suffix}" if suffix else "")
+        os.mkfifo(self.path)
+        self.path.chmod(0o666)
+
+    def entered(self):
+        """Until a handler waits in the gate."""
+        self.file = open(self.path, "wb", buffering=0)
+        return self
+
+    def open(self):
+        """Lets it through."""
+        self.file.write(b"x")
+        self.file.close()
+
+
 @pytest.fixture
 def gate(tmp_path):
-    """The named pipe on which the probe's /gate waits."""
-    path = tmp_path / "gate"
-    os.mkfifo(path, 0o666)
-    path.chmod(0o666)
+    return Gate(tmp_path / "gate")
 
-    class Gate:
-        option = {"option.gate": path}
 
-        def entered(self):
-            """Until a handler waits in the gate; leaves the way to let it
-            through."""
-            self.file = open(path, "wb", buffering=0)
-            return self
-
-        def open(self):
-            self.file.write(b"x")
-            self.file.close()
-    return Gate()
+@pytest.fixture
+def gates(tmp_path):
+    return [Gate(tmp_path / "gate", str(n)) for n in range(8)]

@@ -9,8 +9,9 @@
  *   /cwd          its working directory
  *   /env?NAME     the value of a variable of its environment
  *   /path         the decoded path
- *   /gate         answers once the test has written to the named pipe; opening
- *                 the pipe for writing tells the test that the handler runs
+ *   /gate?SUFFIX  answers once the test has written to the named pipe, whose
+ *                 name ends with SUFFIX; opening the pipe for writing tells the
+ *                 test that the handler runs
  *   /many?N       N bytes, streamed in pieces of 64 KiB
  *   /segv         dies
  */
@@ -119,14 +120,21 @@ serve_env(pf_request *r, pf_str query)
 }
 
 static void
-serve_gate(const struct probe *p, pf_request *r)
+serve_gate(const struct probe *p, pf_request *r, pf_str suffix)
 {
-	char c;
-	int fd = p->gate != NULL ? open(p->gate, O_RDONLY | O_CLOEXEC) : -1;
-	ssize_t n = fd >= 0 ? read(fd, &c, 1) : -1;
+	char c, path[4096];
+	ssize_t n = -1;
+	int fd = -1;
 
-	if (fd >= 0)
+	if (p->gate != NULL) {
+		snprintf(path, sizeof path, "%s%.*s", p->gate, (int)suffix.n,
+		    suffix.p);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (fd >= 0) {
+		n = read(fd, &c, 1);
 		close(fd);
+	}
 	if (n == 1)
 		answer_text(r, "through");
 	else
@@ -183,7 +191,7 @@ probe_request(void *app, pf_request *r, void *thread)
 	else if (is(path, "/path"))
 		answer(r, 200, info->path.p, info->path.n);
 	else if (is(path, "/gate"))
-		serve_gate(app, r);
+		serve_gate(app, r, info->query);
 	else if (is(path, "/many"))
 		serve_many(r, info->query);
 	else if (is(path, "/segv"))
