@@ -3,7 +3,7 @@
 # make check      install what is missing, build, run every test
 # make help       all targets
 #
-# Variables: CC, CFLAGS (appended last), WERROR=1, PREFIX, DESTDIR,
+# Variables: CC, CFLAGS (appended last), WERROR=1, PREFIX, DESTDIR, V=1,
 #   SAN=address,undefined | thread   the same build with sanitizers
 
 VERSION := 0.1.0
@@ -122,9 +122,11 @@ PF_LDFLAGS := -pthread -Wl,-z,relro,-z,now,-z,noexecstack \
   $(filter-out -D%,$(SANFLAGS))
 PF_LIBS := $(EV_LIBS) $(INIH_LIBS) -ldl
 
-compile = $(CC) $(PF_CPPFLAGS) $(CPPFLAGS) $(PF_CFLAGS) $(1) -MMD -MP \
+# What is done, in a line; V=1 shows the commands.
+quiet = $(if $(V),,@printf '  %-4s %s\n' $(1) $@; )
+compile = $(call quiet,CC)$(CC) $(PF_CPPFLAGS) $(CPPFLAGS) $(PF_CFLAGS) $(1) -MMD -MP \
   $(CFLAGS) -c -o $@ $<
-link = $(CC) $(PF_CFLAGS) $(PF_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(1)
+link = $(call quiet,LINK)$(CC) $(PF_CFLAGS) $(PF_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(1)
 
 # ---- what to build ---------------------------------------------------------
 
@@ -175,7 +177,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 
 $(LIB): $(LIB_O)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call quiet,AR)$(AR) rcs $@ $^
 
 $(BIN): $(MAIN_C:%.c=$(BUILD)/obj/%.o) $(LIB)
 	$(call link,-pie $^ $(PF_LIBS))
@@ -193,7 +195,7 @@ $(foreach m,$(MODULES),$(eval $(call module-rule,$(m))))
 define testmod-rule
 $(BUILD)/tests/$(basename $(notdir $(1))).so: $(1) $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(PF_CPPFLAGS) $$(CPPFLAGS) $$(PF_CFLAGS) -fPIC -MMD -MP \
+	$$(call quiet,LINK)$$(CC) $$(PF_CPPFLAGS) $$(CPPFLAGS) $$(PF_CFLAGS) -fPIC -MMD -MP \
 	  $$(PF_LDFLAGS) $$(CFLAGS) $$(LDFLAGS) -shared -o $$@ $$<
 endef
 $(foreach c,$(TESTMOD_C),$(eval $(call testmod-rule,$(c))))
