@@ -22,27 +22,26 @@ struct decoded {
 	char *out;
 };
 
-/* out == NULL: in place. */
-static void
-decode(struct decoded *d, char *in, size_t n, char *out, size_t step,
-    size_t room_step)
+static struct decoded
+decode(const char *in, size_t n, char *out, size_t step, size_t room_step)
 {
+	struct decoded d = { .result = H1_MORE };
 	struct h1_chunk c;
 
-	*d = (struct decoded){ .result = H1_MORE, .out = out ? out : in };
+	d.out = out;
 	h1_chunk_init(&c, &limits);
 	for (;;) {
-		size_t k = n - d->taken < step ? n - d->taken : step;
-		size_t room = room_step < n - d->made ? room_step : n - d->made;
+		size_t k = n - d.taken < step ? n - d.taken : step;
+		size_t room = room_step < n - d.made ? room_step : n - d.made;
 		size_t given = k, offered = room;
 
-		d->result = h1_chunk_decode(&c, in + d->taken, &k,
-		    d->out + d->made, &room);
+		d.result = h1_chunk_decode(&c, in + d.taken, &k, d.out + d.made,
+		    &room);
 		pf_assert(k <= given && room <= offered && room <= k);
-		d->taken += k;
-		d->made += room;
-		if (d->result != H1_MORE || k == 0)
-			break;
+		d.taken += k;
+		d.made += room;
+		if (d.result != H1_MORE || k == 0)
+			return d;
 	}
 }
 
@@ -70,14 +69,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	char *in = copy_of(data, n), *place = copy_of(data, n);
 	char *out1 = copy_of(data, n), *out2 = copy_of(data, n);
-	struct decoded whole, other;
+	struct decoded whole = decode(in, n, out1, n, n);
+	struct decoded other = decode(in, n, out2, 1, n);
 
-	decode(&whole, in, n, out1, n, n);
-	decode(&other, in, n, out2, 1, n);
 	check_same(&whole, &other);
-	decode(&other, in, n, out2, n, 1);
+	other = decode(in, n, out2, n, 1);
 	check_same(&whole, &other);
-	decode(&other, place, n, NULL, n, n);
+	other = decode(place, n, place, n, n);
 	check_same(&whole, &other);
 	free(in);
 	free(place);

@@ -67,72 +67,73 @@ an_escape_does_not_read_past_the_end(void **state)
 	assert_false(uri_decode((struct str){ "/%41", 2 }, out, &n));
 }
 
+static const struct {
+	struct str s;
+	bool ok, port;
+} authorities[] = {
+	{ STR("a"), true, false },
+	{ STR("a:"), true, false },
+	{ STR("a:0"), true, true },
+	{ STR("a:65535"), true, true },
+	{ STR("a:65536"), false, false },
+	{ STR("a:4294967376"), false, false },
+	{ STR("a:8 "), false, false },
+	{ STR(""), false, false },
+	{ STR(":"), false, false },
+	{ STR("a%20b"), true, false },
+	{ STR("a%2"), false, false },
+	{ STR("a!$&'()*+,;=-._~9Z"), true, false },
+	{ STR("a@b"), false, false },
+	{ STR("[::]"), true, false },
+	{ STR("[::]:1"), true, true },
+	{ STR("[::]1"), false, false },
+	{ STR("[1::]"), true, false },
+	{ STR("[::8]"), true, false },
+	{ STR("[1::8]"), true, false },
+	{ STR("[1:2:3:4:5:6:7::]"), true, false },
+	{ STR("[::2:3:4:5:6:7:8]"), true, false },
+	{ STR("[1:2:3:4:5:6:7:8]"), true, false },
+	{ STR("[1:2:3:4:5:6:7:8::]"), false, false },
+	{ STR("[1:2:3:4:5:6:7:8:]"), false, false },
+	{ STR("[1:2:3:4::5:6:7:8]"), false, false },
+	{ STR("[:::]"), false, false },
+	{ STR("[::1::]"), false, false },
+	{ STR("[:]"), false, false },
+	{ STR("[1]"), false, false },
+	{ STR("[g::]"), false, false },
+	{ STR("[00001::]"), false, false },
+	{ STR("[::1.2.3.4]"), true, false },
+	{ STR("[::0.0.0.0]"), true, false },
+	{ STR("[1:2:3:4:5:6:1.2.3.4]"), true, false },
+	{ STR("[1:2:3:4:5::1.2.3.4]"), true, false },
+	{ STR("[1:2:3:4:5:6::1.2.3.4]"), false, false },
+	{ STR("[1:2:3:4:5:1.2.3.4]"), false, false },
+	{ STR("[1.2.3.4]"), false, false },
+	{ STR("[1.2.3.4::]"), false, false },
+	{ STR("[::01.2.3.4]"), false, false },
+	{ STR("[::1.2.3.4.5]"), false, false },
+	{ STR("[::1..3.4]"), false, false },
+	{ STR("[::1.2.3.]"), false, false },
+	{ STR("[v1.a:b]"), true, false },
+	{ STR("[vF.a]:1"), true, true },
+	{ STR("[v.a]"), false, false },
+	{ STR("[v1]"), false, false },
+	{ STR("[v1.]"), false, false },
+	{ STR("[v1.a/]"), false, false },
+	{ STR("["), false, false },
+	{ STR("[]"), false, false },
+	{ STR("]"), false, false },
+};
+
 static void
 an_authority_is_a_host_and_maybe_a_port(void **state)
 {
-	static const struct {
-		struct str s;
-		bool ok, port;
-	} t[] = {
-		{ STR("a"), true, false },
-		{ STR("a:"), true, false },
-		{ STR("a:0"), true, true },
-		{ STR("a:65535"), true, true },
-		{ STR("a:65536"), false, false },
-		{ STR("a:4294967376"), false, false },
-		{ STR("a:8 "), false, false },
-		{ STR(""), false, false },
-		{ STR(":"), false, false },
-		{ STR("a%20b"), true, false },
-		{ STR("a%2"), false, false },
-		{ STR("a!$&'()*+,;=-._~9Z"), true, false },
-		{ STR("a@b"), false, false },
-		{ STR("[::]"), true, false },
-		{ STR("[::]:1"), true, true },
-		{ STR("[::]1"), false, false },
-		{ STR("[1::]"), true, false },
-		{ STR("[::8]"), true, false },
-		{ STR("[1::8]"), true, false },
-		{ STR("[1:2:3:4:5:6:7::]"), true, false },
-		{ STR("[::2:3:4:5:6:7:8]"), true, false },
-		{ STR("[1:2:3:4:5:6:7:8]"), true, false },
-		{ STR("[1:2:3:4:5:6:7:8::]"), false, false },
-		{ STR("[1:2:3:4:5:6:7:8:]"), false, false },
-		{ STR("[1:2:3:4::5:6:7:8]"), false, false },
-		{ STR("[:::]"), false, false },
-		{ STR("[::1::]"), false, false },
-		{ STR("[:]"), false, false },
-		{ STR("[1]"), false, false },
-		{ STR("[g::]"), false, false },
-		{ STR("[00001::]"), false, false },
-		{ STR("[::1.2.3.4]"), true, false },
-		{ STR("[::0.0.0.0]"), true, false },
-		{ STR("[1:2:3:4:5:6:1.2.3.4]"), true, false },
-		{ STR("[1:2:3:4:5::1.2.3.4]"), true, false },
-		{ STR("[1:2:3:4:5:6::1.2.3.4]"), false, false },
-		{ STR("[1:2:3:4:5:1.2.3.4]"), false, false },
-		{ STR("[1.2.3.4]"), false, false },
-		{ STR("[1.2.3.4::]"), false, false },
-		{ STR("[::01.2.3.4]"), false, false },
-		{ STR("[::1.2.3.4.5]"), false, false },
-		{ STR("[::1..3.4]"), false, false },
-		{ STR("[::1.2.3.]"), false, false },
-		{ STR("[v1.a:b]"), true, false },
-		{ STR("[vF.a]:1"), true, true },
-		{ STR("[v.a]"), false, false },
-		{ STR("[v1]"), false, false },
-		{ STR("[v1.]"), false, false },
-		{ STR("[v1.a/]"), false, false },
-		{ STR("["), false, false },
-		{ STR("[]"), false, false },
-		{ STR("]"), false, false },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++)
-		if (uri_authority_ok(t[i].s) != t[i].ok ||
-		    uri_authority_has_port(t[i].s) != t[i].port)
-			fail_msg("%s", t[i].s.p);
+	for (size_t i = 0; i < sizeof authorities / sizeof authorities[0]; i++)
+		if (uri_authority_ok(authorities[i].s) != authorities[i].ok ||
+		    uri_authority_has_port(authorities[i].s) !=
+			authorities[i].port)
+			fail_msg("%s", authorities[i].s.p);
 }
 
 int

@@ -70,14 +70,30 @@ field_value_ok(struct str value)
 	return true;
 }
 
-/* Up to 8 bytes as a word; the rest is zero. */
-static inline uint64_t
+/* All of p[0..n), n <= 8, in a word: equal words for equal bytes.  Overlapping
+ * loads, because a copy of n bytes goes through memory. */
+__attribute__((always_inline)) static inline uint64_t
 word(const char *p, size_t n)
 {
 	uint64_t w = 0;
+	uint32_t a, b;
+	uint16_t c, d;
 
-	memcpy(&w, p, n);
-	return w;
+	if (n == 8) {
+		memcpy(&w, p, 8);
+		return w;
+	}
+	if (n >= 4) {
+		memcpy(&a, p, 4);
+		memcpy(&b, p + n - 4, 4);
+		return (uint64_t)b << 32 | a;
+	}
+	if (n >= 2) {
+		memcpy(&c, p, 2);
+		memcpy(&d, p + n - 2, 2);
+		return (uint64_t)d << 32 | c;
+	}
+	return n == 1 ? (unsigned char)p[0] : 0;
 }
 
 /* 0x20, the bit of the case, in each byte that is an ASCII letter. */
