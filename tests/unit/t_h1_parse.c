@@ -2,6 +2,7 @@
  * by byte. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -357,6 +358,31 @@ the_largest_content_length_is_that_of_a_file(void **state)
 	assert_true(h.content_length == INT64_MAX);
 }
 
+/* Wherever the byte stands: targets are checked 16 bytes at a time. */
+static void
+a_target_holds_visible_ascii_but_no_fragment(void **state)
+{
+	struct h1_field field[MAX_FIELDS];
+	struct h1_head h;
+	char line[] = "GET /---------------------------------------- HTTP/1.0"
+		      "\r\n\r\n";
+
+	(void)state;
+	for (size_t at = 5; at < 45; at++) {
+		for (int c = 0; c < 256; c++) {
+			bool ok = c > ' ' && c < 0x7f && c != '#';
+
+			if (c == '\n') /* ends the line */
+				continue;
+			line[at] = (char)c;
+			h1_head_init(&h, &defaults, field);
+			assert_int_equal(h1_parse(&h, line, sizeof line - 1),
+			    ok ? H1_OK : H1_BAD_TARGET);
+			line[at] = '-';
+		}
+	}
+}
+
 /* A line may be refused before its end arrives, but not before it is too long.
  */
 static void
@@ -462,6 +488,7 @@ main(void)
 		cmocka_unit_test(methods_are_told_apart_with_their_case),
 		cmocka_unit_test(well_known_fields_carry_their_number),
 		cmocka_unit_test(the_largest_content_length_is_that_of_a_file),
+		cmocka_unit_test(a_target_holds_visible_ascii_but_no_fragment),
 		cmocka_unit_test(limits_hold_to_the_byte),
 		cmocka_unit_test(
 		    a_head_that_comes_byte_by_byte_is_looked_at_once),

@@ -15,7 +15,7 @@
 /*
  * A head is taken line by line: empty lines, the request line, fields, the
  * empty line.  A line is checked when its LF is there, but for its first byte
- * and its length, which are checked on what has arrived.  Both are monotonous:
+ * and its length, which are checked on what has arrived.  Both are monotone:
  * what refuses a part of a line refuses the whole, so that the result does not
  * depend on how the head was split.
  */
@@ -434,13 +434,10 @@ line_take(struct h1_head *h, const char *buf, uint32_t lf)
 static enum h1_result
 line_wait(struct h1_head *h, const char *buf, uint32_t end)
 {
-	enum h1_result r;
-	uint32_t n = end - h->line_at;
+	uint32_t n = end - h->line_at; /* > 0: the LF before it was found */
+	enum h1_result r = line_begin_check(h, buf, n - (buf[end - 1] == '\r'));
 
 	h->scan_at = end;
-	if (n == 0)
-		return H1_MORE;
-	r = line_begin_check(h, buf, n - (buf[end - 1] == '\r'));
 	return r == H1_OK ? H1_MORE : r;
 }
 
