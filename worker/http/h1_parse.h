@@ -56,12 +56,13 @@ struct h1_limits {
 /* The parser, and its result once h1_parse() said H1_OK. */
 struct h1_head {
 	struct h1_span method, target;
-	struct h1_span
-	    raw_path;         /* of target; "/" if an absolute-form has no path;
-				 "*" for asterisk-form; n == 0 for CONNECT */
+	/* Of target.  "/" if an absolute-form has no path; "*" for
+	 * asterisk-form; n == 0 for authority-form. */
+	struct h1_span raw_path;
 	struct h1_span query; /* without '?' */
-	struct h1_span authority; /* of an absolute or authority-form target,
-				     else the Host field; n == 0: none */
+	/* Of an absolute or authority-form target, else the Host field; n == 0:
+	 * none. */
+	struct h1_span authority;
 	enum h1_method method_id;
 	uint8_t minor;           /* HTTP/1.minor; 1.2 and up counts as 1 */
 	bool chunked;            /* the body is chunked */
