@@ -62,6 +62,17 @@ slice(const char *buf, struct h1_span s)
 	return (struct str){ buf + s.at, s.n };
 }
 
+/* Of the token at p[0..n), RFC 9110 5.6.2; 0: there is none. */
+static uint32_t
+token_length(const char *p, uint32_t n)
+{
+	uint32_t i = 0;
+
+	while (i < n && field_tchar[(unsigned char)p[i]])
+		i++;
+	return i;
+}
+
 /* ---- the request line, RFC 9112 3 ------------------------------------- */
 
 static enum h1_method
@@ -213,11 +224,11 @@ target_take(struct h1_head *h, const char *buf)
 static enum h1_result
 request_line_take(struct h1_head *h, const char *buf, struct h1_span line)
 {
-	const char *p = buf + line.at, *sp = memchr(p, ' ', line.n);
-	uint32_t method_n = sp ? (uint32_t)(sp - p) : line.n;
+	const char *p = buf + line.at;
+	uint32_t method_n = token_length(p, line.n);
 	enum h1_result r;
 
-	if (!field_name_ok((struct str){ p, method_n }))
+	if (method_n == 0 || (method_n < line.n && p[method_n] != ' '))
 		return H1_BAD_METHOD;
 	if (line.n < method_n + 1 + 1 + 1 + VERSION_LENGTH ||
 	    p[line.n - VERSION_LENGTH - 1] != ' ')
@@ -346,12 +357,11 @@ field_take(struct h1_head *h, const char *buf, struct h1_span line)
 {
 	const char *p = buf + line.at;
 	struct str value;
-	uint32_t n = 0;
+	uint32_t n;
 
 	if (p[0] == ' ' || p[0] == '\t')
 		return H1_FOLDED_FIELD;
-	while (n < line.n && field_tchar[(unsigned char)p[n]])
-		n++;
+	n = token_length(p, line.n);
 	if (n == 0 || n == line.n || p[n] != ':')
 		return memchr(p, ':', line.n) ? H1_BAD_FIELD_NAME : H1_NO_COLON;
 	value = field_trim((struct str){ p + n + 1, line.n - n - 1 });

@@ -59,17 +59,21 @@ uri_decode(struct str raw, char *out, size_t *n_out)
 	return true;
 }
 
-static bool
-reg_name_ok(const char *p, size_t n)
+/* Of the reg-name at p; it ends before what cannot belong to it. */
+static size_t
+reg_name_length(const char *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
+	size_t i = 0;
+
+	while (i < n) {
 		if (reg_name[(unsigned char)p[i]])
-			continue;
-		if (p[i] != '%' || escape_value(p + i, n - i) < 0)
-			return false;
-		i += 2;
+			i++;
+		else if (p[i] == '%' && escape_value(p + i, n - i) >= 0)
+			i += 3;
+		else
+			break;
 	}
-	return n > 0;
+	return i;
 }
 
 /* Four numbers up to 255 without leading zeros. */
@@ -164,11 +168,8 @@ host_length(struct str s)
 	const char *end;
 	size_t n;
 
-	if (s.n == 0 || s.p[0] != '[') {
-		end = memchr(s.p, ':', s.n);
-		n = end ? (size_t)(end - s.p) : s.n;
-		return reg_name_ok(s.p, n) ? n : 0;
-	}
+	if (s.n == 0 || s.p[0] != '[')
+		return reg_name_length(s.p, s.n);
 	end = memchr(s.p, ']', s.n);
 	if (end == NULL)
 		return 0;
@@ -194,7 +195,7 @@ port_ok(const char *p, size_t n)
 bool
 uri_authority_ok(struct str s)
 {
-	size_t n = s.n > 0 ? host_length(s) : 0;
+	size_t n = host_length(s);
 
 	if (n == 0)
 		return false;
