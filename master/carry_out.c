@@ -52,7 +52,7 @@ kill_worker(struct master *m, const struct sup_action *a)
 	log_at(a->why == WHY_UNWANTED ? LOG_INFO : LOG_WARN, "%s: killed",
 	    what);
 	if (a->why == WHY_BOOT_TIMEOUT)
-		snprintf(m->last_words, sizeof m->last_words, "%s", what);
+		snprintf(m->trouble, sizeof m->trouble, "%s", what);
 	c->leaving = true;
 	kill(c->pid, SIGKILL);
 }
@@ -115,7 +115,7 @@ rollback_reason(const struct master *m, const struct sup_action *a)
 {
 	switch (a->why) {
 	case WHY_EXITED:
-	case WHY_BOOT_TIMEOUT: return m->last_words;
+	case WHY_BOOT_TIMEOUT: return m->trouble;
 	case WHY_NO_PROCESS: return "cannot start a process";
 	case WHY_SUPERSEDED: return "another reload came";
 	case WHY_STOPPING: return "workers are being stopped";
@@ -179,10 +179,10 @@ static void
 finish(struct master *m, int status)
 {
 	if (status != 0) {
-		log_errorx("cannot start: %s", m->last_words);
+		log_errorx("cannot start: %s", m->trouble);
 		if (!m->log_is_startup && m->daemon->error_fd >= 0)
 			dprintf(m->daemon->error_fd,
-			    "prefork: cannot start: %s\n", m->last_words);
+			    "prefork: cannot start: %s\n", m->trouble);
 	}
 	m->status = status;
 	ev_break(m->loop, EVBREAK_ALL);

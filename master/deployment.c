@@ -9,19 +9,21 @@
 #include "master/listen.h"
 #include "master/priv.h"
 
+/* Unless they are given an owner, unix sockets are the workers'. */
 static int
-listen_options(struct listen_options *out, const struct settings *s, char *err,
-    size_t err_bytes)
+listen_options(struct listen_options *out, const struct deployment *d,
+    char *err, size_t err_bytes)
 {
-	char owner[256];
+	const struct settings *s = d->settings;
 
 	*out = (struct listen_options){ .backlog = (int)s->backlog,
-		.mode = (mode_t)s->socket_mode };
-	snprintf(owner, sizeof owner, "%s", s->socket_owner);
-	if (owner[0] == '\0')
-		snprintf(owner, sizeof owner, "%s%s%s", s->user,
-		    s->group[0] != '\0' ? ":" : "", s->group);
-	return priv_lookup_owner(owner, &out->uid, &out->gid, err, err_bytes);
+		.mode = (mode_t)s->socket_mode,
+		.uid = d->priv->uid,
+		.gid = d->priv->gid };
+	if (s->socket_owner[0] == '\0' && d->priv->drop)
+		return 0;
+	return priv_lookup_owner(s->socket_owner, &out->uid, &out->gid, err,
+	    err_bytes);
 }
 
 int
@@ -54,7 +56,7 @@ open_listeners(struct deployment *d, const struct deployment *old, char *err,
 	struct listen_options options;
 	char why[256];
 
-	if (listen_options(&options, d->settings, err, err_bytes) < 0)
+	if (listen_options(&options, d, err, err_bytes) < 0)
 		return -1;
 	for (size_t i = 0; i < bind->n; i++) {
 		struct listener *l = find_shared(d, old, &bind->at[i]);
@@ -89,6 +91,7 @@ deployment_new(struct settings *settings, const struct deployment *old,
 		return NULL;
 	}
 	d->settings = settings;
+	d->priv = priv;
 	d->logs = LOGS_NONE;
 	d->listeners = calloc(settings->bind.n, sizeof(struct listener *));
 	d->inherited = calloc(settings->bind.n, sizeof *d->inherited);
@@ -132,7 +135,7 @@ deployment_settle(const struct deployment *d)
 	struct listen_options options;
 	char err[256];
 
-	if (listen_options(&options, d->settings, err, sizeof err) < 0) {
+	if (listen_options(&options, d, err, sizeof err) < 0) {
 		log_warnx("owner of the sockets: %s", err);
 		return;
 	}

@@ -19,6 +19,7 @@ struct deployment {
 	struct deployment *next;
 	unsigned generation;
 	struct settings *settings;
+	const struct priv *priv; /* the master's */
 	struct listener **listeners;
 	struct heritage_listener *inherited; /* the same, as workers see them */
 	size_t n_listeners;

@@ -62,11 +62,18 @@ print_wrapped(const char *text, FILE *out)
 }
 
 static void
-print_help(FILE *out)
+print_usage(FILE *out)
 {
 	fputs("usage: prefork [-c file] [-t | -T] [-o section.key=value]... "
-	      "[-d] [target]\n       prefork -V | -h\n\n",
+	      "[-d] [target]\n       prefork -V | -h\n",
 	    out);
+}
+
+static void
+print_help(FILE *out)
+{
+	print_usage(out);
+	fputc('\n', out);
 	for (size_t i = 0; i < N_ROWS; i++) {
 		fprintf(out, "  -%c%s%s\n", rows[i].letter,
 		    rows[i].argument[0] != '\0' ? " " : "", rows[i].argument);
@@ -85,7 +92,7 @@ usage_error(const char *why)
 {
 	if (why != NULL)
 		fprintf(stderr, "prefork: %s\n", why);
-	fputs("Try prefork -h.\n", stderr);
+	print_usage(stderr);
 	return EXIT_USAGE;
 }
 

@@ -86,15 +86,23 @@ master_feed(struct master *m, const struct sup_event *ev)
 
 /* "worker 1 (4711) was killed by SIGSEGV (core dumped); replaced in 0.1 s" */
 static void
-log_exit(struct master *m, const struct child *c, msec_t wait)
+log_exit(struct master *m, const struct child *c, const char *how, msec_t wait)
 {
-	if (c->leaving)
-		log_info("%s", m->last_words);
-	else if (wait > 0)
-		log_errorx("%s; replaced in %.1f s", m->last_words,
+	char text[sizeof m->trouble];
+
+	snprintf(text, sizeof text, "worker %u (%d) %s%s%s", c->slot,
+	    (int)c->pid, how, c->reason != NULL ? ": " : "",
+	    c->reason != NULL ? c->reason : "");
+	if (c->leaving) {
+		log_info("%s", text);
+		return;
+	}
+	memcpy(m->trouble, text, sizeof text);
+	if (wait > 0)
+		log_errorx("%s; replaced in %.1f s", text,
 		    (double)wait / 1000.0);
 	else
-		log_errorx("%s", m->last_words);
+		log_errorx("%s", text);
 }
 
 void
@@ -107,14 +115,11 @@ master_child_exited(struct master *m, struct child *c, int status)
 	msec_t now = now_ms();
 	char how[64];
 
-	exit_text(status, how, sizeof how);
-	snprintf(m->last_words, sizeof m->last_words, "worker %u (%d) %s%s%s",
-	    c->slot, (int)c->pid, how, c->reason != NULL ? ": " : "",
-	    c->reason != NULL ? c->reason : "");
 	m->child[c->slot] = NULL;
 	SCORE_SET(&m->scoreboard->slot[c->slot], state, SCORE_EMPTY);
 	plan = sup_step(m->sup, &ev, now);
-	log_exit(m, c, sup_wait(m->sup, c->slot, now));
+	exit_text(status, how, sizeof how);
+	log_exit(m, c, how, sup_wait(m->sup, c->slot, now));
 	child_free(&c);
 	follow(m, plan);
 }

@@ -38,8 +38,8 @@ struct master {
 	struct daemon *daemon;
 	bool is_daemon, committed;
 	bool log_is_startup; /* the error log is where errors of the start go */
-	char last_words[1280]; /* how the worker that ended last ended */
-	int status;            /* what the program exits with */
+	char trouble[1280];  /* the last worker that ended against our will */
+	int status;          /* what the program exits with */
 };
 
 /* Takes the settings over.  Returns the exit status of the program. */

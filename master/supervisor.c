@@ -86,10 +86,8 @@ sup_slot_dismiss(struct sup *s, unsigned slot, msec_t now, enum sup_why why)
 void
 sup_slot_back_off(struct slot *w, msec_t now)
 {
-	msec_t wait = BACKOFF_FIRST;
+	msec_t wait = (msec_t)BACKOFF_FIRST << w->crashes;
 
-	for (unsigned i = 0; i < w->crashes && wait < BACKOFF_MAX; i++)
-		wait *= 2;
 	if (wait < BACKOFF_MAX)
 		w->crashes++;
 	else

@@ -1,5 +1,4 @@
 /* PURE: the rules that bring what is nearer to what is wanted. */
-#include "common/assert.h"
 #include "master/supervisor_state.h"
 #include "worker/worker.h"
 
@@ -131,10 +130,8 @@ drop_generation_surplus(struct sup *s, const struct generation *g, msec_t now)
 void
 sup_drop_surplus(struct sup *s, msec_t now)
 {
-	if (s->serving.number != 0)
-		drop_generation_surplus(s, &s->serving, now);
-	if (s->trial.number != 0)
-		drop_generation_surplus(s, &s->trial, now);
+	drop_generation_surplus(s, &s->serving, now);
+	drop_generation_surplus(s, &s->trial, now);
 }
 
 /* Processes that may exist: those of two generations, as many retiring, and
@@ -218,7 +215,8 @@ sup_spawn_missing(struct sup *s, msec_t now)
 static bool
 first_start_is_over(const struct sup *s)
 {
-	if (s->started || s->stopping || !s->ever_ready)
+	if (s->started || s->stopping ||
+	    take_census(s, s->serving.number).ready == 0)
 		return false;
 	for (unsigned i = 0; i < s->n_used; i++)
 		if (s->slot[i].state == SLOT_BOOTING)
@@ -242,7 +240,6 @@ sup_commit_trial(struct sup *s)
 	}
 	if (take_census(s, trial->number).ready < trial->want)
 		return;
-	pf_assert(trial->want > 0);
 	s->serving = *trial;
 	s->trial = (struct generation){ 0 };
 	s->started = true;
