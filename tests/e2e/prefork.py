@@ -206,7 +206,6 @@ class Server:
         self.log = []
         self.changed = threading.Condition()
         self.stopped = False
-        self.expected_status = 0
         if sections is not None:
             self.configure(sections)
             args = ("-c", self.file, *args)
@@ -307,10 +306,11 @@ class Server:
     def check(self):
         try:
             if not self.stopped:
+                assert self.process.poll() is None, "\n".join(self.log)
                 self.stop()
             self.check_log()
-            left = [p for p, (_, _, sid) in processes().items()
-                    if sid == self.pid]
+            left = [p for p, (state, _, sid) in processes().items()
+                    if sid == self.pid and state != "Z"]
             assert not left, f"processes left: {left}"
         finally:
             self.end_all()

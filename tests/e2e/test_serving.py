@@ -1,11 +1,14 @@
 """HTTP as clients speak it, the odd ones too."""
+import select
 import subprocess
 
 import pytest
 
-from prefork import PATIENCE, PROBE, fd_count
+from prefork import BUILD, PATIENCE, PROBE, fd_count
 
-ECHO = {"type": "module", "target": "echo", "mount": "/echo"}
+ECHO = {"type": "module", "target": BUILD / "modules/echo.so",
+        "mount": "/echo"}
+HELLO = {"type": "module", "target": BUILD / "modules/hello.so"}
 APPS = {"app:probe": {"type": "module", "target": PROBE}, "app:echo": ECHO}
 
 
@@ -98,7 +101,7 @@ def test_a_chunked_body_comes_back(both):
                "Transfer-Encoding: chunked\r\n\r\n")
         for _ in range(3):
             c.send("5\r\nhello\r\n1;x=y\r\n \r\n")
-        c.send("0\r\nTrailer: ignored\r\n\r\n")
+        c.send("0\r\nX-Checksum: ignored\r\n\r\n")
         r = c.response()
         assert (r.status, r.body) == (200, b"hello " * 3)
         assert c.get("/pid").status == 200
@@ -149,7 +152,9 @@ def test_a_body_over_the_limit_is_413(start):
      "Content-Length: 2\r\n\r\n", 400),
     ("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n"
      "Transfer-Encoding: chunked\r\n\r\n", 400),
-    ("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+    ("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
+    ("POST / HTTP/1.1\r\nHost: t\r\n"
+     "Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
 ])
 def test_a_doubtful_request_is_refused_and_the_connection_closed(
         server, head, status):
@@ -217,12 +222,11 @@ def test_a_client_that_reads_nothing_is_cut(start):
     with s.connect() as c:
         c.request("/many?200000000")
         assert s.get("/pid").status == 200
-        c.head()
-        with pytest.raises((EOFError, ConnectionResetError, ValueError)):
-            # What had been buffered arrives, the end never does.
-            s.wait(r"send_timeout|client took none|slow", 1)
-            for _ in c.chunks():
-                pass
+        reset = select.poll()
+        reset.register(c.sock, 0)  # only POLLERR and POLLHUP
+        assert reset.poll(PATIENCE * 1000), "never reset"
+        with pytest.raises(ConnectionResetError):
+            c.response()
 
 
 def test_a_handler_past_request_timeout_is_answered_504(start, gate):
@@ -236,7 +240,7 @@ def test_a_handler_past_request_timeout_is_answered_504(start, gate):
 
 
 def test_the_longest_mount_answers(start):
-    s = start({"app:root": {"type": "module", "target": "hello"},
+    s = start({"app:root": HELLO,
                "app:probe": {"type": "module", "target": PROBE,
                              "mount": "/probe"}})
     assert s.get("/probe/pid").body.isdigit()
@@ -253,7 +257,7 @@ def test_outside_all_mounts_is_404(start):
 
 
 def test_a_host_name_chooses_the_app(start):
-    s = start({"app:any": {"type": "module", "target": "hello"},
+    s = start({"app:any": HELLO,
                "app:probe": {"type": "module", "target": PROBE,
                              "host": "probe.example"}})
     with s.connect() as c:

@@ -47,18 +47,24 @@ def gated(start, gate):
                                 **gate.option}})
 
 
-def test_term_finishes_what_is_in_flight(gated, gate):
-    with gated.connect() as c:
-        c.request("/gate")
+def test_term_finishes_what_is_in_flight(start, gate):
+    s = start({"server": {"workers": 1},
+               "app:probe": {"type": "module", "target": PROBE,
+                             **gate.option}}, ready=1)
+    with s.connect() as busy, s.connect() as idle:
+        idle.get("/pid")
+        busy.request("/gate")
         gate.entered()
-        mark = gated.mark()
-        gated.signal(signal.SIGTERM)
-        gated.wait("received SIGTERM", after=mark)
-        assert gated.process.poll() is None
+        s.signal(signal.SIGTERM)
+        s.wait("received SIGTERM")
+        while not idle.get("/pid").closes:
+            pass  # the worker has not heard of it yet
+        idle.closed()
+        assert s.process.poll() is None
         gate.open()
-        r = c.response()
+        r = busy.response()
         assert r.body == b"through" and r.closes
-    gated.wait_exit(0)
+    s.wait_exit(0)
 
 
 def test_a_second_term_ends_it_now(gated, gate):
