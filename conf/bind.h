@@ -1,0 +1,11 @@
+/* The addresses of `bind`: text to struct bind_list, canonical spelling. */
+#ifndef CONF_BIND_H
+#define CONF_BIND_H
+
+struct bind_list;
+
+/* Fills an empty list; NULL, or why not, and the list is empty again. */
+const char *bind_list_parse(struct bind_list *, const char *text);
+void bind_list_fini(struct bind_list *);
+
+#endif

@@ -1,0 +1,36 @@
+/* Settings from all their sources, and back to text. */
+#ifndef CONF_LOAD_H
+#define CONF_LOAD_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+struct settings;
+
+/* Later ones overrule: defaults, environment, file, -o; TARGET adds [app:main].
+ * Borrowed. */
+struct settings_source {
+	const char *file;        /* NULL: none */
+	const char *const *opts; /* SECTION.KEY=VALUE each */
+	size_t n_opts;
+	const char *target; /* NULL: none */
+};
+
+/* NULL: every mistake has been printed to `errors`, one a line. */
+struct settings *settings_load(const struct settings_source *, FILE *errors);
+void settings_free(struct settings **);
+
+/* -T: a server.ini that loads to the same settings, each with its origin. */
+void settings_print(const struct settings *, FILE *);
+
+/* What a reload from `was` to `now` cannot change, one line each; how many. */
+size_t settings_print_restart(const struct settings *was,
+    const struct settings *now, FILE *);
+
+/* Generated documents: conf/server.ini, the list of prefork.ini(5), that of
+ * -h. */
+void settings_print_ini(FILE *);
+void settings_print_man(FILE *);
+void settings_print_help(FILE *);
+
+#endif
