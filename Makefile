@@ -31,7 +31,11 @@ COMMON_C := \
   common/assert.c common/channel.c common/fd.c common/log.c \
   common/scoreboard.c common/title.c
 
-CONF_C :=
+CONF_C := \
+  conf/apps.c conf/assign.c conf/bind.c conf/cpus.c conf/ini.c conf/load.c \
+  conf/load_environment.c conf/load_file.c conf/load_option.c \
+  conf/load_target.c conf/mistake.c conf/suggest.c conf/table.c \
+  conf/types_number.c conf/types_text.c
 
 MASTER_C := \
   master/carry_out.c master/check.c master/child.c master/daemon.c \
@@ -46,10 +50,12 @@ WORKER_C := \
   worker/http/h1_chunk.c worker/http/h1_conn.c worker/http/h1_length.c \
   worker/http/h1_parse.c worker/http/http_date.c worker/http/mime.c \
   worker/http/response.c worker/http/response_head.c worker/http/static.c \
-  worker/http/static_condition.c worker/http/status.c worker/http/uri.c \
-  worker/mail.c worker/monitor.c worker/net/accept.c worker/net/deadline.c \
-  worker/net/gate.c worker/net/peer.c worker/net/share.c worker/pool.c \
-  worker/request.c worker/request_info.c worker/runner.c
+  worker/http/static_condition.c worker/http/static_file.c \
+  worker/http/static_path.c worker/http/status.c worker/http/uri.c \
+  worker/mail.c worker/module.c worker/monitor.c worker/net/accept.c \
+  worker/net/deadline.c worker/net/gate.c worker/net/peer.c worker/net/share.c \
+  worker/pool.c worker/request.c worker/request_info.c worker/route.c \
+  worker/runner.c worker/worker.c
 
 MAIN_C    := master/main.c
 MODULES   := hello echo

@@ -37,6 +37,7 @@ def test_usr1_reopens_the_logs_after_a_rename(start, tmp_path):
             break
     else:
         raise AssertionError("still the old file")
+    s.stop()
     assert "/pid?one " in (tmp_path / "access.log.1").read_text()
     assert "/pid?one " not in new.read_text()
 
