@@ -1,0 +1,408 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "common/assert.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/scoreboard.h"
+#include "worker/core.h"
+#include "worker/http/h1_conn.h"
+#include "worker/mail.h"
+#include "worker/request.h"
+#include "worker/runner.h"
+
+#define EAGER_US   300    /* a handler this slow is run without the baton */
+#define AVERAGE_US 100000 /* one slower counts as this in the average */
+#define IDLE_S     10     /* a thread that waited that long may go */
+
+static _Thread_local struct runner *self; /* NULL: a thread of a module */
+
+static void *runner_main(void *baton);
+
+/* ---- threads ----------------------------------------------------------- */
+
+/* The lock is held. */
+static void
+threads_changed(struct baton *b, int serving, int leaving)
+{
+	b->n_threads += (unsigned)serving;
+	b->leaving += (unsigned)leaving;
+	SCORE_SET(b->worker->score, threads, b->n_threads + b->leaving);
+	pthread_cond_broadcast(&b->changed);
+}
+
+/* The lock is held.  0, or an errno. */
+static int
+thread_make(struct baton *b)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int err;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	/* no signal is blocked: programs that handlers start would inherit it
+	 */
+	err = pthread_create(&thread, &attr, runner_main, b);
+	pthread_attr_destroy(&attr);
+	if (err == 0)
+		threads_changed(b, +1, 0);
+	return err;
+}
+
+bool
+baton_has_successor(struct baton *b)
+{
+	int err;
+
+	/* a thread being made counts: it comes for the baton */
+	if (b->n_threads > 1 + atomic_load(&b->running))
+		return true;
+	if (b->n_threads >= b->max_threads)
+		return false;
+	err = thread_make(b);
+	if (err != 0) {
+		errno = err;
+		log_warn("cannot make a thread");
+	}
+	return err == 0;
+}
+
+/* The lock is held. */
+static void
+baton_free(struct baton *b)
+{
+	b->holder = NULL;
+	b->is_free = true;
+	pthread_cond_signal(&b->changed);
+}
+
+void
+baton_pass(struct baton *b, struct pf_request *r)
+{
+	struct runner *t = b->holder;
+
+	pf_assert(b->handed_over == NULL);
+	atomic_fetch_add(&b->running, 1);
+	atomic_store(&t->off_loop, ++t->handlers);
+	b->handed_over = r;
+	baton_free(b);
+}
+
+bool
+baton_before_wait(struct baton *b)
+{
+	uint64_t seq;
+	bool ok = true;
+
+	if (self == NULL || atomic_load(&self->off_loop) != 0)
+		return true;
+	pthread_mutex_lock(&b->lock);
+	seq = atomic_load(&b->seq);
+	if (b->holder == self) { /* else the monitor was faster */
+		pf_assert((seq & 1) != 0);
+		ok = baton_has_successor(b);
+		if (ok) {
+			atomic_store(&b->seq, seq + 1);
+			baton_pass(b, self->current);
+		}
+	}
+	pthread_mutex_unlock(&b->lock);
+	return ok;
+}
+
+/* ---- running handlers -------------------------------------------------- */
+
+static void
+average_note(struct pf_app *app, uint64_t ns)
+{
+	unsigned us = ns / NS_PER_US > AVERAGE_US ? AVERAGE_US :
+						    (unsigned)(ns / NS_PER_US);
+	unsigned avg =
+	    atomic_load_explicit(&app->average_us, memory_order_relaxed);
+
+	avg = us > avg ? avg + (us - avg + 7) / 8 : avg - (avg - us + 7) / 8;
+	atomic_store_explicit(&app->average_us, avg, memory_order_relaxed);
+}
+
+static bool
+run_handler(struct pf_request *r)
+{
+	struct pf_app *app = r->app;
+	uint64_t began = r->run_ns;
+	void *state;
+	bool complete;
+
+	if (runner_module_state(self, r, &state))
+		complete = request_run(r, state);
+	else
+		complete = request_refuse(r);
+	average_note(app, clock_now_ns() - began);
+	return complete;
+}
+
+/* A handler came back in a thread that has not the baton (any more). */
+static void
+off_loop_done(struct baton *b, struct pf_request *r, bool complete)
+{
+	atomic_store(&self->off_loop, 0);
+	atomic_fetch_sub(&b->running, 1);
+	if (complete)
+		mail_send(&b->worker->mailbox, r, MAIL_FINISHED);
+	else
+		mail_wake(&b->worker->mailbox);
+}
+
+/* false: the baton is gone. */
+static bool
+run_on_loop(struct baton *b, struct pf_request *r)
+{
+	uint64_t seq = atomic_load_explicit(&b->seq, memory_order_relaxed) + 1;
+	bool complete;
+
+	self->current = r;
+	atomic_store(&b->seq, seq);
+	monitor_notice(b);
+	complete = run_handler(r);
+	if (!atomic_compare_exchange_strong(&b->seq, &seq, seq + 1)) {
+		off_loop_done(b, r, complete);
+		return false;
+	}
+	if (complete)
+		h1_request_finished(r);
+	else
+		h1_request_in_work(r);
+	return true;
+}
+
+static void
+run_off_loop(struct baton *b, struct pf_request *r)
+{
+	self->current = r;
+	pthread_mutex_lock(&b->lock);
+	atomic_fetch_add(&b->seq, 2);
+	baton_pass(b, r);
+	pthread_mutex_unlock(&b->lock);
+	monitor_notice(b);
+	off_loop_done(b, r, run_handler(r));
+}
+
+/* Is the app slow enough to pass the baton first, and is there somebody? */
+static bool
+pass_first(struct baton *b, const struct pf_app *app)
+{
+	bool ok;
+
+	if (atomic_load_explicit(&app->average_us, memory_order_relaxed) <=
+	    EAGER_US)
+		return false;
+	pthread_mutex_lock(&b->lock);
+	ok = baton_has_successor(b);
+	pthread_mutex_unlock(&b->lock);
+	return ok;
+}
+
+/* false: the baton is gone. */
+static bool
+run_next(struct baton *b)
+{
+	struct pf_request *r = h1_ready_take(b->worker);
+
+	if (r == NULL)
+		return true; /* nobody wants that answer any more */
+	r->run_ns = clock_now_ns();
+	if (!pass_first(b, r->app))
+		return run_on_loop(b, r);
+	run_off_loop(b, r);
+	return false;
+}
+
+static bool
+may_run(struct baton *b)
+{
+	return b->worker->ready.n > 0 &&
+	    atomic_load(&b->running) < atomic_load(&b->limit);
+}
+
+/* ---- holding it -------------------------------------------------------- */
+
+/* false: the worker is to end. */
+static bool
+baton_take(struct baton *b)
+{
+	struct timespec until;
+	struct pf_request *r;
+
+	pthread_mutex_lock(&b->lock);
+	b->waiting++;
+	while (!b->is_free && !b->stopping) {
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += IDLE_S;
+		if (pthread_cond_timedwait(&b->changed, &b->lock, &until) ==
+			ETIMEDOUT &&
+		    !b->is_free && !self->is_main && b->waiting > 1)
+			break;
+	}
+	b->waiting--;
+	if (!b->is_free || b->stopping) {
+		threads_changed(b, -1, +1);
+		pthread_mutex_unlock(&b->lock);
+		return false;
+	}
+	b->is_free = false;
+	b->holder = self;
+	r = b->handed_over;
+	b->handed_over = NULL;
+	pthread_mutex_unlock(&b->lock);
+	if (r != NULL)
+		h1_request_in_work(r);
+	return true;
+}
+
+/* What was ready when the turn began; what comes up meanwhile (pipelined
+ * requests) has its turn after the sockets had theirs.  false: the baton is
+ * gone. */
+static bool
+run_turn(struct baton *b)
+{
+	for (unsigned n = b->worker->ready.n; n > 0 && may_run(b); n--)
+		if (!run_next(b))
+			return false;
+	return true;
+}
+
+/* Until the baton is lost, or there is nothing left to do. */
+static void
+baton_hold(struct baton *b)
+{
+	struct worker *w = b->worker;
+	bool more;
+
+	for (;;) {
+		if (!run_turn(b))
+			return;
+		if (w->finished)
+			break;
+		more = may_run(b);
+		if (w->ready.n > 0 && !more) {
+			atomic_store(&b->queued, w->ready.n);
+			monitor_notice(b);
+		}
+		access_log_flush(&w->access_log);
+		ev_run(w->loop, more ? EVRUN_NOWAIT : EVRUN_ONCE);
+		atomic_store_explicit(&b->queued, 0, memory_order_relaxed);
+	}
+	pthread_mutex_lock(&b->lock);
+	b->stopping = true;
+	b->holder = NULL;
+	pthread_cond_broadcast(&b->changed);
+	pthread_mutex_unlock(&b->lock);
+}
+
+static void
+runner_leave(struct baton *b, struct runner *t)
+{
+	struct runner **at;
+
+	pthread_mutex_lock(&b->lock);
+	for (at = &b->runners; *at != t; at = &(*at)->next)
+		continue;
+	*at = t->next;
+	pthread_mutex_unlock(&b->lock);
+	runner_free(t); /* may call into modules: not under the lock */
+}
+
+static bool
+runner_join(struct baton *b, bool is_main)
+{
+	self = runner_new(b, is_main);
+	if (self == NULL)
+		return false;
+	pthread_mutex_lock(&b->lock);
+	self->next = b->runners;
+	b->runners = self;
+	pthread_mutex_unlock(&b->lock);
+	return true;
+}
+
+static void *
+runner_main(void *arg)
+{
+	struct baton *b = arg;
+
+	bool joined = runner_join(b, false);
+
+	prctl(PR_SET_NAME, "handler");
+	if (joined) {
+		while (baton_take(b))
+			baton_hold(b);
+		runner_leave(b, self);
+	}
+	pthread_mutex_lock(&b->lock);
+	threads_changed(b, joined ? 0 : -1, joined ? -1 : 0);
+	pthread_mutex_unlock(&b->lock);
+	return NULL;
+}
+
+bool
+baton_serve(struct baton *b)
+{
+	bool all_ended;
+
+	if (!runner_join(b, true))
+		return true;
+	while (baton_take(b))
+		baton_hold(b);
+	runner_leave(b, self);
+	pthread_mutex_lock(&b->lock);
+	threads_changed(b, 0, -1);
+	while (b->leaving > 0 || b->n_threads > atomic_load(&b->running))
+		pthread_cond_wait(&b->changed, &b->lock);
+	all_ended = b->n_threads == 0;
+	pthread_mutex_unlock(&b->lock);
+	return all_ended;
+}
+
+/* ---- making and ending ------------------------------------------------- */
+
+int
+baton_init(struct baton *b, struct worker *w, unsigned min_threads,
+    unsigned max_threads)
+{
+	pthread_condattr_t attr;
+	int err;
+
+	*b = (struct baton){ .worker = w, .is_free = true, .n_threads = 1 };
+	b->max_threads = max_threads + 1;
+	atomic_init(&b->limit, min_threads);
+	pool_init(&b->pool, min_threads, max_threads);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&b->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_mutex_init(&b->monitor_lock, NULL);
+	pthread_cond_init(&b->monitor_wake, NULL);
+	SCORE_SET(w->score, threads, 1);
+	err = pthread_create(&b->monitor, NULL, monitor_main, b);
+	if (err != 0) {
+		errno = err;
+		return -1;
+	}
+	b->monitor_runs = true;
+	return 0;
+}
+
+void
+baton_fini(struct baton *b)
+{
+	if (!b->monitor_runs)
+		return;
+	atomic_store(&b->monitor_stop, true);
+	monitor_notice(b);
+	pthread_join(b->monitor, NULL);
+	b->monitor_runs = false;
+}

@@ -1,0 +1,70 @@
+/*
+ * The baton: identical threads, of which exactly one runs the libev loop, and
+ * runs fast handlers right there, without a hand-off.
+ *
+ *   holder   ev_run(EVRUN_ONCE); for each ready request: publish, run, and
+ *            compare-and-swap the sequence: still the holder?
+ *   monitor  looks every 500 us; a handler still running at the second look
+ *            loses the baton: a waiting thread takes over the loop
+ *   eager    an app whose handlers take 300 us on average passes the baton
+ *            before it runs one
+ *
+ * The sequence number is odd while the holder is inside a handler.  Whoever
+ * swaps it to even (the holder coming back, the monitor, the handler itself
+ * before it blocks in a wait_*) decides who the holder is.
+ */
+#ifndef WORKER_BATON_H
+#define WORKER_BATON_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker/pool.h"
+
+struct pf_request;
+struct worker;
+
+struct runner; /* a thread */
+
+struct baton {
+	struct worker *worker;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;      /* is_free, stopping, n_threads */
+	bool is_free, stopping;      /* guarded by lock, as is what follows */
+	unsigned n_threads, waiting; /* threads that serve, that want it */
+	unsigned leaving;            /* threads that tidy up after themselves */
+	unsigned max_threads;
+	struct runner *runners;
+	struct runner *holder;
+	struct pf_request *handed_over; /* its handler runs on off the loop */
+
+	_Atomic uint64_t seq;
+	_Atomic unsigned running; /* handlers at work off the loop */
+	_Atomic unsigned limit;   /* of running, and one on the loop */
+	_Atomic unsigned queued;  /* requests that wait for a thread */
+
+	pthread_t monitor;
+	pthread_mutex_t monitor_lock;
+	pthread_cond_t monitor_wake;
+	_Atomic bool monitor_asleep;
+	_Atomic bool monitor_stop;
+	bool monitor_runs;
+	struct pool pool; /* the monitor's */
+};
+
+/* 0, or -1 and errno.  No thread but the monitor is made yet. */
+int baton_init(struct baton *, struct worker *, unsigned min_threads,
+    unsigned max_threads);
+void baton_fini(struct baton *);
+
+/* The main thread: serves until worker->finished.  true: all other threads have
+ * ended; false: some hang in a handler, and nothing they use may be freed. */
+bool baton_serve(struct baton *);
+
+/* In a handler about to block: if this thread holds the baton, it passes it on.
+ * false: nobody could take it (no memory for a thread): do not block. */
+bool baton_before_wait(struct baton *);
+
+#endif

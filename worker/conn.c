@@ -1,0 +1,140 @@
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/heritage.h"
+#include "common/log.h"
+#include "common/scoreboard.h"
+#include "worker/conn.h"
+#include "worker/core.h"
+#include "worker/http/h1_conn.h"
+#include "worker/request.h"
+
+static void
+on_io(struct ev_loop *loop, ev_io *io, int revents)
+{
+	struct conn *c = io->data;
+
+	(void)loop;
+	if ((revents & EV_WRITE) != 0)
+		h1_writable(c); /* may close it: level-triggered, so a read
+				   that is due comes again */
+	else
+		h1_readable(c);
+}
+
+void
+conn_watch(struct conn *c, int events)
+{
+	struct ev_loop *loop = c->worker->loop;
+
+	if (ev_is_active(&c->io) &&
+	    (c->io.events & (EV_READ | EV_WRITE)) == events)
+		return;
+	ev_io_stop(loop, &c->io);
+	if (events == 0)
+		return;
+	ev_io_modify(&c->io, events);
+	ev_io_start(loop, &c->io);
+}
+
+static void
+count_changed(struct worker *w, int by)
+{
+	w->n_conns += (unsigned)by;
+	SCORE_SET(w->score, connections, w->n_conns);
+}
+
+void
+conn_open(struct worker *w, int fd, const struct sockaddr *sa,
+    const struct heritage_listener *listener)
+{
+	struct conn *c = calloc(1, sizeof *c);
+
+	if (c == NULL) {
+		log_warn("connection refused");
+		close(fd);
+		return;
+	}
+	c->worker = w;
+	c->fd = fd;
+	c->id = ++w->next_conn_id;
+	c->listener = listener;
+	peer_set(&c->peer, sa);
+	c->next = w->conns;
+	if (c->next != NULL)
+		c->next->prev = c;
+	w->conns = c;
+	count_changed(w, +1);
+	SCORE_ADD(w->score, accepted, 1);
+	ev_io_init(&c->io, on_io, fd, EV_READ);
+	c->io.data = c;
+	ev_io_start(w->loop, &c->io);
+	/* a client that says nothing has the time of a head, not of a pause */
+	deadline_set(&c->deadline, &w->header, w->now_ns);
+}
+
+/* What becomes of its request depends on who has it. */
+static void
+request_drop(struct conn *c)
+{
+	struct pf_request *r = c->request;
+
+	c->request = NULL;
+	if (r == NULL)
+		return;
+	r->conn = NULL;
+	switch ((enum conn_state)c->state) {
+	case CONN_QUEUED:
+	case CONN_RUNNING:
+		(void)gate_abandon(&r->gate); /* freed when it is finished */
+		SCORE_ADD(c->worker->score, abandoned, 1);
+		break;
+	case CONN_IDLE:
+	case CONN_HEAD:
+	case CONN_BODY:
+	case CONN_FLUSHING:
+	case CONN_DISCARDING:
+	case CONN_LINGERING: request_free(r); break;
+	}
+}
+
+void
+conn_close(struct conn *c)
+{
+	struct worker *w = c->worker;
+
+	request_drop(c);
+	deadline_clear(&c->deadline);
+	ev_io_stop(w->loop, &c->io);
+	close(c->fd);
+	*(c->prev != NULL ? &c->prev->next : &w->conns) = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+	free(c);
+	count_changed(w, -1);
+	acceptors_room(&w->acceptors);
+	worker_maybe_finish(w);
+}
+
+void
+conn_reset(struct conn *c)
+{
+	static const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	conn_close(c);
+}
+
+void
+conn_linger(struct conn *c)
+{
+	request_drop(c);
+	c->state = CONN_LINGERING;
+	if (c->eof || shutdown(c->fd, SHUT_WR) < 0) {
+		conn_close(c);
+		return;
+	}
+	conn_watch(c, EV_READ);
+	deadline_set(&c->deadline, &c->worker->linger, c->worker->now_ns);
+}

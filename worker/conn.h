@@ -1,0 +1,72 @@
+/*
+ * A connection: belongs to whoever holds the baton; no handler ever sees it.
+ *
+ *   state      what it waits for                       timeout      then
+ *   IDLE       the first byte of a request             keepalive    close
+ *   HEAD       the rest of the head                    header       408
+ *   BODY       the rest of the body, not yet queued    body         408
+ *   QUEUED     a thread                                queue        503
+ *   RUNNING    the handler (streams may flow)          request      504
+ *   FLUSHING   the client to take what is queued       send         close
+ *   DISCARDING the body that the handler left unread   body         close
+ *   LINGERING  the client's FIN (RFC 9112 9.6)         2 s          close
+ */
+#ifndef WORKER_CONN_H
+#define WORKER_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ev.h>
+
+#include "worker/net/deadline.h"
+#include "worker/net/peer.h"
+
+struct heritage_listener;
+struct pf_request;
+struct sockaddr;
+struct worker;
+
+enum conn_state {
+	CONN_IDLE,
+	CONN_HEAD,
+	CONN_BODY,
+	CONN_QUEUED,
+	CONN_RUNNING,
+	CONN_FLUSHING,
+	CONN_DISCARDING,
+	CONN_LINGERING,
+};
+
+struct conn {
+	ev_io io;
+	struct deadline deadline;
+	struct worker *worker;
+	struct pf_request *request; /* NULL: IDLE or LINGERING */
+	struct conn *prev, *next;   /* of all */
+	uint64_t id;
+	uint32_t sequence; /* requests so far */
+	int fd;
+	uint8_t state; /* enum conn_state */
+	bool eof;      /* the client has sent all it will */
+	bool last;     /* close after the response in work */
+	const struct heritage_listener *listener;
+	struct peer peer;
+};
+
+/* Owns fd from here, on failure too. */
+void conn_open(struct worker *, int fd, const struct sockaddr *,
+    const struct heritage_listener *);
+/* At once.  A request in a handler's hands is given up. */
+void conn_close(struct conn *);
+/* At once, and so that the client cannot take it for a regular end (RST). */
+void conn_reset(struct conn *);
+/* Says FIN, then waits a little for the client's, so that a reset does not
+ * destroy the response on its way (RFC 9112 9.6). */
+void conn_linger(struct conn *);
+
+/* Watches for these events (EV_READ, EV_WRITE, 0), however many calls say so.
+ */
+void conn_watch(struct conn *, int events);
+
+#endif

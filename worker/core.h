@@ -1,0 +1,76 @@
+/* What a worker process consists of.  One per process; worker/worker.c makes
+ * and ends it, everybody in worker/ knows its parts. */
+#ifndef WORKER_CORE_H
+#define WORKER_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ev.h>
+
+#include "worker/app.h"
+#include "worker/baton.h"
+#include "worker/http/access_log.h"
+#include "worker/http/h1_parse.h"
+#include "worker/mail.h"
+#include "worker/net/accept.h"
+#include "worker/net/deadline.h"
+
+struct conn;
+struct heritage;
+struct pf_request;
+struct score_slot;
+struct settings;
+
+#define WORKER_SCRATCH_BYTES 65536
+
+/* Requests whose turn will come; guarded by the baton. */
+struct ready_list {
+	struct pf_request *first, *last;
+	unsigned n;
+};
+
+struct worker {
+	const struct heritage *heritage;
+	const struct settings *settings;
+	struct score_slot *score;
+	struct ev_loop *loop;
+	uint64_t now_ns; /* when this turn of the loop began */
+
+	struct apps apps;
+	struct baton baton;
+	struct mailbox mailbox;
+	struct ready_list ready;
+
+	struct acceptors acceptors;
+	struct conn *conns;
+	unsigned n_conns;
+	uint64_t next_conn_id;
+	unsigned n_requests; /* that exist outside the free list */
+	unsigned n_stuck;    /* of them answered 504 while in on_request */
+	struct pf_request *free_requests;
+	unsigned n_free_requests;
+	struct h1_limits h1_limits;
+	char *scratch; /* WORKER_SCRATCH_BYTES, for one callback's reading */
+
+	struct deadlines deadlines;
+	struct deadline_list header, body, send, keepalive, linger, queue;
+	struct access_log access_log;
+
+	ev_io channel;
+	ev_check turn;
+	_Atomic bool retiring; /* no new connections, every response closes */
+	bool finished;         /* nothing is left to do: threads leave */
+	bool recycle_asked;
+	ev_timer orphan; /* the master is gone */
+};
+
+/* Asks the master for a successor, once; the text says why. */
+void worker_recycle(struct worker *, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Something ended: if the worker is retiring, was it the last? */
+void worker_maybe_finish(struct worker *);
+
+#endif

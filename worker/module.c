@@ -1,0 +1,260 @@
+/* Modules and the applications they serve: loading, starting, ending. */
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "conf/settings.h"
+#include "worker/app.h"
+#include "worker/http/h1_conn.h"
+#include "worker/http/static.h"
+#include "worker/request.h"
+#include "worker/worker.h"
+
+/* Where the first fields end that a module cannot do without. */
+#define MODULE_SIZE_MIN                                                        \
+	(offsetof(pf_module, on_request) + sizeof(void (*)(void)))
+
+struct failure {
+	char *text;
+	size_t size;
+};
+
+/* ---- finding and loading ----------------------------------------------- */
+
+/* modules/NAME beside the executable, so that a build tree serves itself. */
+static bool
+beside_executable(const char *name, char *out, size_t size)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	char *slash;
+
+	if (n <= 0)
+		return false;
+	exe[n] = '\0';
+	slash = strrchr(exe, '/');
+	if (slash == NULL)
+		return false;
+	*slash = '\0';
+	return (size_t)snprintf(out, size, "%s/modules/%s", exe, name) < size &&
+	    access(out, R_OK) == 0;
+}
+
+static void
+module_path(const char *target, char *out, size_t size)
+{
+	if (strchr(target, '/') != NULL)
+		snprintf(out, size, "%s", target);
+	else if (!beside_executable(target, out, size))
+		snprintf(out, size, "%s/%s", PREFORK_MODULE_DIR, target);
+}
+
+/* The module's table, whole: what it does not know of is absent. */
+static const char *
+module_adopt(struct module *m, const pf_module *theirs)
+{
+	static _Thread_local char why[128];
+	size_t n =
+	    theirs->size < sizeof m->calls ? theirs->size : sizeof m->calls;
+
+	if (theirs->abi != PREFORK_ABI) {
+		snprintf(why, sizeof why,
+		    "it speaks ABI %u, this prefork speaks %u", theirs->abi,
+		    PREFORK_ABI);
+		return why;
+	}
+	if (theirs->size < MODULE_SIZE_MIN)
+		return "its table is too short";
+	memcpy(&m->calls, theirs, n);
+	if (m->calls.on_request == NULL)
+		return "it has no on_request";
+	if (m->calls.name == NULL)
+		m->calls.name = m->path;
+	return NULL;
+}
+
+static const char *
+module_open(struct module *m)
+{
+	const pf_module *theirs;
+	const char *why;
+
+	m->handle = dlopen(m->path, RTLD_NOW | RTLD_LOCAL);
+	if (m->handle == NULL) {
+		why = dlerror(); /* NOLINT(concurrency-mt-unsafe) */
+		return why != NULL ? why : "cannot be loaded";
+	}
+	theirs = dlsym(m->handle, "prefork_module");
+	if (theirs == NULL)
+		return "not a prefork module: it exports no prefork_module";
+	return module_adopt(m, theirs);
+}
+
+static void
+module_free(struct module *m)
+{
+	if (m->handle != NULL)
+		dlclose(m->handle);
+	free(m->path);
+	free(m);
+}
+
+static struct module *
+module_find(struct apps *apps, const char *path)
+{
+	for (struct module *m = apps->modules; m != NULL; m = m->next)
+		if (strcmp(m->path, path) == 0)
+			return m;
+	return NULL;
+}
+
+/* The module of an app, loaded once however many apps it serves. */
+static struct module *
+module_get(struct apps *apps, const struct app_settings *s, struct failure *f)
+{
+	char path[PATH_MAX] = "static files";
+	struct module *m;
+	const char *why;
+
+	if (s->type == APP_MODULE)
+		module_path(s->target, path, sizeof path);
+	m = module_find(apps, path);
+	if (m != NULL)
+		return m;
+	m = calloc(1, sizeof *m);
+	if (m == NULL || (m->path = strdup(path)) == NULL) {
+		free(m);
+		snprintf(f->text, f->size, "app %s: out of memory", s->name);
+		return NULL;
+	}
+	why = s->type == APP_MODULE ? module_open(m) :
+				      module_adopt(m, &static_module);
+	if (why != NULL) {
+		snprintf(f->text, f->size, "app %s: target %s: %s", s->name,
+		    path, why);
+		module_free(m);
+		return NULL;
+	}
+	m->index = apps->n_modules++;
+	m->next = apps->modules;
+	apps->modules = m;
+	return m;
+}
+
+/* ---- applications ------------------------------------------------------ */
+
+static int
+refused(const struct pf_app *app, struct failure *f)
+{
+	snprintf(f->text, f->size, "app %s: module %s refuses: %s",
+	    app->settings->name, app->module->calls.name,
+	    app->fail_text[0] != '\0' ? app->fail_text : "no reason given");
+	return WORKER_CANNOT_LOAD;
+}
+
+static void
+app_init(struct pf_app *app, const struct settings *s, size_t i)
+{
+	const struct app_settings *a = &s->apps[i];
+
+	app->settings = a;
+	app->body_limits = (struct body_limits){
+		.max = a->max_body,
+		.memory = s->body_memory,
+		.dir = s->body_dir,
+		.stream = a->stream,
+	};
+}
+
+static int
+app_open(struct pf_app *app, struct failure *f)
+{
+	struct module *m = app->module;
+
+	if (!m->started && m->calls.worker_init != NULL &&
+	    m->calls.worker_init(&request_host, app, &m->state) != 0)
+		return refused(app, f);
+	m->started = true;
+	if (m->calls.open != NULL &&
+	    m->calls.open(&request_host, app, m->state, &app->state) != 0)
+		return refused(app, f);
+	app->is_open = true;
+	return WORKER_OK;
+}
+
+static int
+app_check(struct pf_app *app, struct failure *f)
+{
+	if (app->module->calls.check != NULL &&
+	    app->module->calls.check(&request_host, app) != 0)
+		return refused(app, f);
+	return WORKER_OK;
+}
+
+typedef int app_step(struct pf_app *, struct failure *);
+
+static int
+apps_each(struct apps *apps, const struct settings *s, app_step *step,
+    struct failure *f)
+{
+	int status = WORKER_OK;
+
+	*apps = (struct apps){ .at = calloc(s->n_apps, sizeof *apps->at) };
+	if (apps->at == NULL) {
+		snprintf(f->text, f->size, "out of memory");
+		return WORKER_CANNOT_BOOT;
+	}
+	for (; apps->n < s->n_apps && status == WORKER_OK; apps->n++) {
+		struct pf_app *app = &apps->at[apps->n];
+
+		app_init(app, s, apps->n);
+		app->module = module_get(apps, app->settings, f);
+		status =
+		    app->module != NULL ? step(app, f) : WORKER_CANNOT_LOAD;
+	}
+	return status;
+}
+
+int
+apps_open(struct apps *apps, const struct settings *s, char *err,
+    size_t err_size)
+{
+	struct failure f = { err, err_size };
+
+	return apps_each(apps, s, app_open, &f);
+}
+
+int
+apps_check(struct apps *apps, const struct settings *s, char *err,
+    size_t err_size)
+{
+	struct failure f = { err, err_size };
+
+	return apps_each(apps, s, app_check, &f);
+}
+
+void
+apps_close(struct apps *apps)
+{
+	struct module *m;
+
+	while (apps->n > 0) {
+		struct pf_app *app = &apps->at[--apps->n];
+
+		if (app->is_open && app->module->calls.close != NULL)
+			app->module->calls.close(app->state);
+	}
+	free(apps->at);
+	while ((m = apps->modules) != NULL) {
+		apps->modules = m->next;
+		if (m->started && m->calls.worker_fini != NULL)
+			m->calls.worker_fini(m->state);
+		module_free(m);
+	}
+	*apps = (struct apps){ 0 };
+}

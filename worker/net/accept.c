@@ -1,0 +1,214 @@
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/heritage.h"
+#include "common/log.h"
+#include "common/scoreboard.h"
+#include "conf/settings.h"
+#include "worker/conn.h"
+#include "worker/core.h"
+#include "worker/net/accept.h"
+#include "worker/net/share.h"
+
+#define BURST       16    /* connections a turn of the loop */
+#define YIELD_S     0.002 /* a sibling's chance */
+#define EXHAUSTED_S 0.5   /* until an fd may be free again */
+
+enum accept_verdict
+accept_verdict(int err)
+{
+	switch (err) {
+	case EINTR:
+	case ECONNABORTED:
+	case EPERM: /* a firewall said no */
+	/* accept(2): errors of the new socket's network, already pending */
+	case EPROTO:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH: return ACCEPT_AGAIN;
+	case EAGAIN: return ACCEPT_DRAINED;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM: return ACCEPT_EXHAUSTED;
+	default: return ACCEPT_BROKEN;
+	}
+}
+
+static bool
+has_room(const struct worker *w)
+{
+	return w->n_conns < w->settings->connections &&
+	    w->ready.n < w->settings->queue;
+}
+
+static void
+watch(struct acceptors *a, bool on)
+{
+	if (a->watching == on || a->closed)
+		return;
+	a->watching = on;
+	for (size_t i = 0; i < a->n; i++) {
+		if (on)
+			ev_io_start(a->worker->loop, &a->at[i].io);
+		else
+			ev_io_stop(a->worker->loop, &a->at[i].io);
+	}
+}
+
+static void
+pause_for(struct acceptors *a, double seconds)
+{
+	watch(a, false);
+	ev_timer_stop(a->worker->loop, &a->pause);
+	ev_timer_set(&a->pause, seconds, 0.);
+	ev_timer_start(a->worker->loop, &a->pause);
+}
+
+static void
+on_pause_over(struct ev_loop *loop, ev_timer *t, int revents)
+{
+	struct acceptors *a = t->data;
+
+	(void)loop;
+	(void)revents;
+	a->insists = true;
+	if (has_room(a->worker))
+		watch(a, true);
+}
+
+void
+acceptors_room(struct acceptors *a)
+{
+	if (!a->watching && !a->closed && !ev_is_active(&a->pause) &&
+	    has_room(a->worker))
+		watch(a, true);
+}
+
+/* The fewest connections a serving sibling has; UINT_MAX: there is none. */
+static unsigned
+least_of_siblings(const struct worker *w)
+{
+	struct scoreboard *board = w->heritage->scoreboard;
+	unsigned least = UINT_MAX;
+
+	for (uint32_t i = 0; i < board->n_slots; i++) {
+		struct score_slot *s = &board->slot[i];
+		unsigned n = SCORE_GET(s, connections);
+
+		if (i != w->heritage->slot &&
+		    SCORE_GET(s, state) == SCORE_READY && n < least)
+			least = n;
+	}
+	return least;
+}
+
+/* false: no more from this listener now. */
+static bool
+accept_one(struct acceptors *a, struct acceptor *from)
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t n = sizeof sa;
+	int fd = accept4(from->io.fd, (struct sockaddr *)&sa, &n,
+	    SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		conn_open(a->worker, fd, (struct sockaddr *)&sa,
+		    from->listener); /* owns fd from here */
+		return true;
+	}
+	switch (accept_verdict(errno)) {
+	case ACCEPT_AGAIN: return true;
+	case ACCEPT_DRAINED: return false;
+	case ACCEPT_EXHAUSTED:
+		log_warn("cannot accept on %s; pausing", from->listener->spec);
+		pause_for(a, EXHAUSTED_S);
+		return false;
+	case ACCEPT_BROKEN: break;
+	}
+	log_error("accept on %s", from->listener->spec);
+	ev_io_stop(a->worker->loop, &from->io);
+	worker_recycle(a->worker, "listener %s is broken",
+	    from->listener->spec);
+	return false;
+}
+
+static void
+on_acceptable(struct ev_loop *loop, ev_io *io, int revents)
+{
+	struct acceptor *from = io->data;
+	struct acceptors *a = from->all;
+	struct worker *w = a->worker;
+	unsigned least = least_of_siblings(w);
+
+	(void)loop;
+	(void)revents;
+	for (unsigned n = 0; n < BURST; n++) {
+		if (!has_room(w)) {
+			watch(a, false);
+			return;
+		}
+		if (!a->insists && share_yields(w->n_conns, least)) {
+			pause_for(a, YIELD_S);
+			return;
+		}
+		if (!accept_one(a, from))
+			break;
+	}
+	a->insists = false;
+}
+
+int
+acceptors_start(struct acceptors *a, struct worker *w)
+{
+	const struct heritage *h = w->heritage;
+
+	*a = (struct acceptors){ .worker = w, .n = h->n_listeners };
+	ev_timer_init(&a->pause, on_pause_over, 0., 0.);
+	a->pause.data = a;
+	a->at = calloc(a->n + 1, sizeof *a->at);
+	if (a->at == NULL)
+		return -1;
+	for (size_t i = 0; i < a->n; i++) {
+		struct acceptor *from = &a->at[i];
+
+		from->all = a;
+		from->listener = &h->listeners[i];
+		ev_io_init(&from->io, on_acceptable, from->listener->fd,
+		    EV_READ);
+		from->io.data = from;
+	}
+	watch(a, true);
+	return 0;
+}
+
+void
+acceptors_close(struct acceptors *a)
+{
+	if (a->closed)
+		return;
+	watch(a, false);
+	ev_timer_stop(a->worker->loop, &a->pause);
+	a->closed = true;
+	for (size_t i = 0; i < a->n; i++) {
+		for (unsigned n = 0; n < a->worker->settings->backlog; n++)
+			if (!accept_one(a, &a->at[i]))
+				break;
+		close(a->at[i].listener->fd);
+	}
+	ev_timer_stop(a->worker->loop, &a->pause);
+}
+
+void
+acceptors_free(struct acceptors *a)
+{
+	free(a->at);
+	a->at = NULL;
+}

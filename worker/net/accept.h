@@ -1,0 +1,50 @@
+/*
+ * Taking connections from the listeners that all workers share.  A worker
+ * without room stops looking, so that a sibling takes them; one that holds more
+ * than its share gives a sibling 2 ms to be faster.
+ */
+#ifndef WORKER_NET_ACCEPT_H
+#define WORKER_NET_ACCEPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <ev.h>
+
+struct heritage_listener;
+struct worker;
+
+/* What an errno of accept(2) means. */
+enum accept_verdict {
+	ACCEPT_AGAIN,     /* that one is gone; the next may do */
+	ACCEPT_DRAINED,   /* a sibling took it */
+	ACCEPT_EXHAUSTED, /* no fd, no memory: pause */
+	ACCEPT_BROKEN,    /* the listener is of no use */
+};
+
+enum accept_verdict accept_verdict(int err); /* pure */
+
+struct acceptor {
+	ev_io io;
+	struct acceptors *all;
+	const struct heritage_listener *listener;
+};
+
+struct acceptors {
+	struct worker *worker;
+	struct acceptor *at;
+	size_t n;
+	ev_timer pause;
+	bool watching, closed;
+	bool insists; /* siblings had their chance */
+};
+
+/* -1 and errno when memory is out. */
+int acceptors_start(struct acceptors *, struct worker *);
+/* Something ended: if there was no room, there may be now. */
+void acceptors_room(struct acceptors *);
+/* Takes what the kernel holds, then no more: the worker's copies close. */
+void acceptors_close(struct acceptors *);
+void acceptors_free(struct acceptors *);
+
+#endif

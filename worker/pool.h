@@ -1,0 +1,32 @@
+/*
+ * How many handlers may run at once: one more while requests queue and the
+ * handlers mostly wait, half as many when they compute.  So an app that
+ * computes has the latency of few threads, one that waits the concurrency of
+ * many.  Pure: time and measurements are arguments.
+ */
+#ifndef WORKER_POOL_H
+#define WORKER_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pool {
+	unsigned min, max, limit;
+	uint64_t wall_ns, busy_ns; /* the evidence since the last decision */
+};
+
+/* What was seen of the handlers at work since the last step. */
+struct pool_sample {
+	bool queued;      /* requests wait for a thread */
+	unsigned running; /* handlers at work off the loop */
+	uint64_t wall_ns; /* their time, summed */
+	uint64_t busy_ns; /* of it on a CPU or waiting for one */
+};
+
+void pool_init(struct pool *, unsigned min, unsigned max);
+
+/* Once per POOL_STEP_NS while handlers are at work; returns the limit. */
+#define POOL_STEP_NS 1000000ull
+unsigned pool_step(struct pool *, const struct pool_sample *);
+
+#endif

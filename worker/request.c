@@ -1,0 +1,144 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/assert.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "conf/settings.h"
+#include "worker/conn.h"
+#include "worker/core.h"
+#include "worker/request.h"
+
+#define INLINE_BYTES 3072 /* of a head, without a second allocation */
+#define FREE_MAX     64   /* blocks kept for the next requests */
+
+static struct pf_request *
+block_new(struct worker *w)
+{
+	size_t fields = w->settings->max_headers * sizeof(struct h1_field);
+	struct pf_request *r = malloc(sizeof *r + fields + INLINE_BYTES);
+
+	if (r == NULL)
+		return NULL;
+	memset(r, 0, sizeof *r);
+	r->worker = w;
+	r->fields = (struct h1_field *)(r + 1);
+	r->inline_buf = (char *)r->fields + fields;
+	gate_init(&r->gate);
+	return r;
+}
+
+struct pf_request *
+request_new(struct worker *w, struct conn *c)
+{
+	struct pf_request *r = w->free_requests;
+
+	if (r != NULL) {
+		w->free_requests = r->next;
+		w->n_free_requests--;
+	} else {
+		r = block_new(w);
+		if (r == NULL)
+			return NULL;
+	}
+	w->n_requests++;
+	r->conn = c;
+	r->app = NULL;
+	atomic_store_explicit(&r->phase, 0, memory_order_relaxed);
+	r->buf = r->inline_buf;
+	r->buf_size = INLINE_BYTES;
+	r->buf_used = 0;
+	r->rest = NULL;
+	r->rest_n = 0;
+	r->rest_owned = false;
+	r->body = (struct body){ .fd = -1 };
+	r->body_shared = r->continue_wanted = r->stuck = r->linger = false;
+	r->peer = c->peer;
+	r->listener = c->listener;
+	r->connection_id = c->id;
+	r->sequence = c->sequence + 1;
+	r->keep = true;
+	r->response = (struct response){ 0 };
+	r->info_known = false;
+	h1_head_init(&r->head, &w->h1_limits, r->fields);
+	gate_open(&r->gate, c->fd);
+	return r;
+}
+
+void
+request_free(struct pf_request *r)
+{
+	struct worker *w = r->worker;
+
+	pf_assert(atomic_load(&r->mail) == 0);
+	deadline_clear(&r->deadline);
+	gate_abandon(&r->gate);
+	body_fini(&r->body);
+	arena_reset(&r->arena);
+	if (r->rest_owned)
+		free(r->rest);
+	if (r->buf != r->inline_buf)
+		free(r->buf);
+	w->n_requests--;
+	if (w->n_free_requests < FREE_MAX) {
+		r->next = w->free_requests;
+		w->free_requests = r;
+		w->n_free_requests++;
+		return;
+	}
+	gate_fini(&r->gate);
+	free(r);
+}
+
+void
+requests_trim(struct worker *w)
+{
+	struct pf_request *r;
+
+	while ((r = w->free_requests) != NULL) {
+		w->free_requests = r->next;
+		gate_fini(&r->gate);
+		free(r);
+	}
+	w->n_free_requests = 0;
+}
+
+bool
+request_grow(struct pf_request *r, size_t limit)
+{
+	size_t size = 2 * (size_t)r->buf_size;
+	char *p;
+
+	if (r->buf_used < r->buf_size)
+		return true;
+	if (size > limit)
+		size = limit;
+	if (size <= r->buf_size)
+		return false;
+	p = realloc(r->buf == r->inline_buf ? NULL : r->buf, size);
+	if (p == NULL)
+		return false;
+	if (r->buf == r->inline_buf)
+		memcpy(p, r->inline_buf, r->buf_used);
+	r->buf = p;
+	r->buf_size = (uint32_t)size;
+	return true;
+}
+
+bool
+request_run(struct pf_request *r, void *thread_state)
+{
+	r->app->module->calls.on_request(r->app->state, r, thread_state);
+	return (atomic_fetch_or(&r->phase, REQUEST_RETURNED) & REQUEST_DONE) !=
+	    0;
+}
+
+bool
+request_refuse(struct pf_request *r)
+{
+	log_errorx("app %s: thread_init of module %s failed",
+	    r->app->settings->name, r->app->module->calls.name);
+	(void)response_error(r, 500, 0);
+	atomic_store(&r->phase, REQUEST_DONE | REQUEST_RETURNED);
+	return true;
+}

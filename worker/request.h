@@ -1,0 +1,118 @@
+/*
+ * One exchange: the pf_request that modules hold.  Made by the loop when the
+ * first byte arrives, handed to a handler, and back with the loop when the
+ * handler has returned and the module has said done().
+ *
+ *            loop                        handler (any thread)
+ *   fields   head, body (until queued)   response, info, arena
+ *   shared   gate (its lock), mail (atomic), phase (atomic)
+ */
+#ifndef WORKER_REQUEST_H
+#define WORKER_REQUEST_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <prefork/module.h>
+
+#include "common/str.h"
+#include "worker/arena.h"
+#include "worker/http/body.h"
+#include "worker/http/h1_parse.h"
+#include "worker/http/response.h"
+#include "worker/net/deadline.h"
+#include "worker/net/gate.h"
+#include "worker/net/peer.h"
+
+struct conn;
+struct worker;
+
+/* Both set: the request is the loop's again. */
+enum { REQUEST_DONE = 1, REQUEST_RETURNED = 2 };
+
+/* What a handler tells the loop (worker/mail.h). */
+enum {
+	MAIL_FLUSH = 1,    /* bytes wait in the gate */
+	MAIL_READ = 2,     /* the ring has room again */
+	MAIL_FINISHED = 4, /* phase is complete: the loop's from here */
+};
+
+struct pf_request {
+	struct pf_request *next;      /* in the ready list or the free list */
+	struct pf_request *next_mail; /* guarded by the mailbox's lock */
+	struct worker *worker;
+	struct conn *conn; /* the loop's view; NULL once given up */
+	struct pf_app *app;
+	struct gate gate;
+	_Atomic unsigned mail;
+	_Atomic unsigned phase;
+
+	/* head and body */
+	struct h1_head head;
+	char *buf; /* inline_buf, or ours */
+	uint32_t buf_size, buf_used;
+	char *rest; /* bytes of the next request: inside buf, or ours */
+	size_t rest_n;
+	bool rest_owned;
+	struct body body;
+	uint64_t discard_until; /* received bytes after which we give up */
+	bool body_shared;       /* a ring that the loop still feeds */
+	bool linger;            /* unread bytes may be on their way */
+	bool keep;              /* the connection may serve another request */
+	bool continue_wanted;   /* 100 Continue was asked for and not sent */
+
+	/* copied from the connection, which may end first */
+	struct peer peer;
+	const struct heritage_listener *listener;
+	uint64_t connection_id;
+	uint32_t sequence;
+
+	/* the handler's */
+	struct response response;
+	struct arena arena;
+	struct str path; /* decoded */
+	pf_info info;
+	bool info_known;
+
+	/* times, CLOCK_MONOTONIC */
+	uint64_t ready_ns;        /* its head (and body) was complete */
+	uint64_t run_ns;          /* its handler began */
+	struct deadline deadline; /* in app->in_work */
+	bool stuck;               /* answered 504 while in on_request */
+
+	struct h1_field *fields; /* settings.max_headers of them, behind */
+	uint32_t inline_size;
+	char *inline_buf; /* behind the fields */
+};
+
+/* From the worker's free list or malloc; NULL when memory is out. */
+struct pf_request *request_new(struct worker *, struct conn *);
+/* Back to the free list.  The gate is abandoned or drained. */
+void request_free(struct pf_request *);
+/* Frees the free list. */
+void requests_trim(struct worker *);
+
+/* Room for at least one more byte in buf; false: it is at its limit, or memory
+ * is out. */
+bool request_grow(struct pf_request *, size_t limit);
+
+/* A span of the head as a slice; valid while buf does not move. */
+static inline struct str
+request_str(const struct pf_request *r, struct h1_span s)
+{
+	return (struct str){ r->buf + s.at, s.n };
+}
+
+/* In the thread that runs it: calls the module.  true: the request is complete
+ * (the caller hands it to the loop); false: done() comes later. */
+bool request_run(struct pf_request *, void *thread_state);
+/* Instead: the module's thread state could not be made.  500. */
+bool request_refuse(struct pf_request *);
+
+/* As pf_host.info. */
+const pf_info *request_info(pf_request *);
+
+extern const pf_host request_host; /* the table modules receive */
+
+#endif

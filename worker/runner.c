@@ -1,0 +1,94 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "worker/core.h"
+#include "worker/request.h"
+#include "worker/runner.h"
+
+/*
+ * /proc/self/task/TID/schedstat: ns on a CPU, ns waiting for one, time slices.
+ * The second figure is why it is read and not the thread's CPU clock: on a busy
+ * machine a computing thread waits for its turn most of the time, and would
+ * pass for one that waits for a database.
+ */
+static int
+schedstat_open(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/self/task/%ld/schedstat",
+	    syscall(SYS_gettid));
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+bool
+runner_busy_ns(const struct runner *t, uint64_t *busy_ns)
+{
+	char buf[96], *end;
+	ssize_t n;
+	uint64_t cpu, delay;
+
+	n = pread(t->schedstat_fd, buf, sizeof buf - 1, 0);
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	cpu = strtoull(buf, &end, 10);
+	delay = strtoull(end, NULL, 10);
+	*busy_ns = cpu + delay;
+	return true;
+}
+
+struct runner *
+runner_new(struct baton *b, bool is_main)
+{
+	struct runner *t = calloc(1, sizeof *t);
+	unsigned n_modules = b->worker->apps.n_modules;
+
+	if (t == NULL)
+		return NULL;
+	t->baton = b;
+	t->is_main = is_main;
+	t->schedstat_fd = schedstat_open();
+	t->module_state = calloc(n_modules + 1, 2 * sizeof *t->module_state);
+	if (t->module_state == NULL) {
+		runner_free(t);
+		return NULL;
+	}
+	return t;
+}
+
+/* Two words a module: its state, and a mark that it was started. */
+bool
+runner_module_state(struct runner *t, struct pf_request *r, void **state)
+{
+	struct module *m = r->app->module;
+	void **slot = &t->module_state[2 * (size_t)m->index];
+
+	if (slot[1] == NULL && m->calls.thread_init != NULL &&
+	    m->calls.thread_init(m->state, &slot[0]) != 0)
+		return false;
+	slot[1] = m;
+	*state = slot[0];
+	return true;
+}
+
+void
+runner_free(struct runner *t)
+{
+	struct module *m = t->baton->worker->apps.modules;
+
+	for (; t->module_state != NULL && m != NULL; m = m->next) {
+		void **slot = &t->module_state[2 * (size_t)m->index];
+
+		if (slot[1] != NULL && m->calls.thread_fini != NULL)
+			m->calls.thread_fini(m->state, slot[0]);
+	}
+	fd_close(&t->schedstat_fd);
+	free(t->module_state);
+	free(t);
+}

@@ -1,0 +1,53 @@
+/* The threads of a worker, as baton.c, monitor.c and runner.c see them. */
+#ifndef WORKER_RUNNER_H
+#define WORKER_RUNNER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct baton;
+struct pf_request;
+
+struct runner {
+	struct runner *next; /* of baton.runners */
+	struct baton *baton;
+	bool is_main;
+	void **module_state;        /* by module.index; NULL: not started */
+	struct pf_request *current; /* written before the sequence turns odd */
+	/* Its handler runs without the baton; counts handlers, so that the
+	 * monitor does not mix two of them. 0: it does not. */
+	_Atomic uint64_t off_loop;
+	uint64_t handlers; /* so far, this thread's own count */
+	int schedstat_fd;
+	/* the monitor's */
+	uint64_t sampled_handler, sampled_at_ns, sampled_busy_ns;
+};
+
+/* NULL when memory is out.  Call in the thread itself. */
+struct runner *runner_new(struct baton *, bool is_main);
+/* Ends the modules' per-thread states. */
+void runner_free(struct runner *);
+
+/* This thread's state of the module, made when first asked for.  false: the
+ * module refused. */
+bool runner_module_state(struct runner *, struct pf_request *, void **state);
+
+/* CPU time and time spent waiting for a CPU, ns; any thread.  false: unknown.
+ */
+bool runner_busy_ns(const struct runner *, uint64_t *);
+
+/* ---- between baton.c and monitor.c; the lock is held ------------------- */
+
+/* Is there, or could be made, a thread that takes the baton? */
+bool baton_has_successor(struct baton *);
+/* The holder's handler goes on without the baton. */
+void baton_pass(struct baton *, struct pf_request *);
+
+void *monitor_main(void *baton);
+/* Any thread: something may need a look. */
+void monitor_notice(struct baton *);
+
+#endif

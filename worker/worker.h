@@ -1,0 +1,25 @@
+/* All the master may know of a worker: how to become one, how it ends. */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include <stddef.h>
+
+struct heritage;
+struct settings;
+
+enum worker_exit {
+	WORKER_OK = 0,
+	WORKER_CANNOT_BOOT = 3, /* the machine or the configuration */
+	WORKER_CANNOT_LOAD = 4, /* the application refused to load */
+};
+
+/* Serves until it is retired; returns an enum worker_exit.  Privileges are
+ * dropped, signals are at their defaults, the process has one thread. */
+int worker_main(const struct heritage *);
+
+/* `prefork -t`: would the applications load?  Loads each without serving.
+ * 0, or a worker_exit with the reason in err.  Call it in a child: a module may
+ * crash. */
+int worker_check(const struct settings *, char *err, size_t err_size);
+
+#endif
