@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ static char the_who[WHO_MAX_BYTES] = "prefork";
 
 struct line {
 	size_t n;
+	bool cut; /* nothing more may be put */
 	char text[LINE_MAX_BYTES];
 };
 
@@ -49,6 +51,7 @@ line_stamp(struct line *l, enum log_level level)
 	    (unsigned)((unsigned long long)now.tv_nsec / NS_PER_MS), zone,
 	    level_name[level], the_who, (int)getpid());
 	l->n = (size_t)n;
+	l->cut = false;
 }
 
 /* As many bytes as there is room for: 0, or -1 when the line is full. */
@@ -77,12 +80,12 @@ line_put_byte(struct line *l, unsigned char c)
 static void
 line_put_text(struct line *l, const char *text)
 {
-	for (; *text != '\0'; text++) {
+	for (; *text != '\0' && !l->cut; text++) {
 		if (line_put_byte(l, (unsigned char)*text) == 0)
 			continue;
 		memcpy(l->text + l->n, "...", 3);
 		l->n += 3;
-		return;
+		l->cut = true;
 	}
 }
 

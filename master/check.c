@@ -15,6 +15,7 @@
 #include "master/exit_text.h"
 #include "master/listen.h"
 #include "master/priv.h"
+#include "master/spawn.h"
 #include "worker/worker.h"
 
 #define ERR_BYTES 1024
@@ -66,9 +67,8 @@ load_applications(const struct settings *s, const struct priv *priv, int out)
 	int status = WORKER_CANNOT_BOOT;
 	ssize_t written;
 
-	for (size_t i = 0; i < s->n_env; i++)
-		setenv(s->env[i].key, s->env[i].value, 1);
-	if (priv_drop(priv, err, sizeof err) == 0)
+	if (spawn_set_environment(s) == 0 &&
+	    priv_drop(priv, err, sizeof err) == 0)
 		status = worker_check(s, err, sizeof err);
 	written = write(out, err, strnlen(err, sizeof err));
 	_exit(written < 0 ? WORKER_CANNOT_BOOT : status);

@@ -88,6 +88,7 @@ tcp_spec(int fd, const struct bind_address *b)
 	socklen_t n = sizeof a;
 	char *spec;
 
+	memset(&a, 0, sizeof a);
 	if (getsockname(fd, &a.any, &n) < 0)
 		return NULL;
 	if (asprintf(&spec, b->kind == BIND_TCP4 ? "%s:%u" : "[%s]:%u", b->host,

@@ -6,8 +6,8 @@
 #include "master/signals.h"
 
 static const struct signal_row {
-	int signo;
 	const char *name;
+	int signo;
 	enum sup_event_kind event;
 } rows[] = {
 #define SIGNAL(no, label, ev, help)                                            \

@@ -26,10 +26,11 @@ name_worker(const struct heritage *h)
 	    (unsigned)h->generation);
 }
 
-static int
-set_environment(const struct settings *s)
+int
+spawn_set_environment(const struct settings *s)
 {
 	for (size_t i = 0; i < s->n_env; i++)
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
 		if (setenv(s->env[i].key, s->env[i].value, 1) < 0)
 			return -1;
 	return 0;
@@ -59,8 +60,8 @@ become_worker(struct master *m, const struct heritage *h,
 	log_set_fd(d->logs.error_fd);
 	log_set_level((enum log_level)d->settings->log_level);
 	name_worker(h);
-	sigprocmask(SIG_SETMASK, mask, NULL);
-	if (set_environment(d->settings) < 0)
+	pthread_sigmask(SIG_SETMASK, mask, NULL);
+	if (spawn_set_environment(d->settings) < 0)
 		return refuse(h, "out of memory for the environment");
 	if (priv_drop(&m->priv, err, sizeof err) < 0)
 		return refuse(h, err);
@@ -89,14 +90,14 @@ spawn_worker(struct master *m, unsigned slot, struct deployment *d)
 	SCORE_SET(score, generation, d->generation);
 	SCORE_SET(score, state, SCORE_BOOTING);
 	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &was);
+	pthread_sigmask(SIG_BLOCK, &all, &was);
 	pid = fork();
 	if (pid == 0) {
 		close(channel[0]);
 		h.channel_fd = channel[1];
 		_exit(become_worker(m, &h, d, &was));
 	}
-	sigprocmask(SIG_SETMASK, &was, NULL);
+	pthread_sigmask(SIG_SETMASK, &was, NULL);
 	if (pid < 0)
 		goto fail;
 	fd_close(&channel[1]);

@@ -238,7 +238,7 @@ reload(struct model *m)
 		.generation = m->generation,
 		.conf = { .want = 1 + below(m, WANT_MAX),
 		    .boot_timeout = 1000,
-		    .grace = 100 * below(m, 50) } });
+		    .grace = 100 * (msec_t)below(m, 50) } });
 }
 
 static void
