@@ -1,6 +1,5 @@
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/log.h"
 #include "conf/load.h"
@@ -117,7 +116,8 @@ deployment_free(struct deployment **dp)
 	free(d->listeners);
 	free(d->inherited);
 	logs_close(&d->logs);
-	settings_free(&d->settings);
+	if (!d->keeps_settings)
+		settings_free(&d->settings);
 	free(d);
 }
 
@@ -141,37 +141,4 @@ deployment_settle(const struct deployment *d)
 	}
 	for (size_t i = 0; i < d->n_listeners; i++)
 		listener_settle(d->listeners[i], &options);
-}
-
-static int
-same_string(const char *a, const char *b)
-{
-	return strcmp(a, b) == 0;
-}
-
-static int
-same_mode(unsigned a, unsigned b)
-{
-	return a == b;
-}
-
-void
-deployment_needs_restart(const struct deployment *was,
-    const struct deployment *is, char *names, size_t names_bytes)
-{
-	const struct settings *a = was->settings, *b = is->settings;
-	size_t n = 0;
-
-	names[0] = '\0';
-#define DIFF_LIVE(sec, key, type, field)
-#define DIFF_RESTART(sec, key, type, field)                                    \
-	if (!same_##type(a->field, b->field) && n < names_bytes)               \
-		n += (size_t)snprintf(names + n, names_bytes - n, "%s%s.%s",   \
-		    n > 0 ? ", " : "", #sec, #key);
-#define SETTING(sec, key, type, field, def, min, max, rl, help)                \
-	DIFF_##rl(sec, key, type, field)
-#define APP_SETTING(...)
-#include "conf/settings.def"
-#undef APP_SETTING
-#undef SETTING
 }

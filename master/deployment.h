@@ -6,6 +6,7 @@
 #ifndef MASTER_DEPLOYMENT_H
 #define MASTER_DEPLOYMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/heritage.h"
@@ -19,6 +20,7 @@ struct deployment {
 	struct deployment *next;
 	unsigned generation;
 	struct settings *settings;
+	bool keeps_settings;     /* they are not freed with it */
 	const struct priv *priv; /* the master's */
 	struct listener **listeners;
 	struct heritage_listener *inherited; /* the same, as workers see them */
@@ -38,8 +40,5 @@ struct sup_conf deployment_conf(const struct deployment *);
 /* It serves from now on: applies what its sockets share with the old one. */
 void deployment_settle(const struct deployment *);
 int deployment_has(const struct deployment *, const struct listener *);
-/* Names the settings that differ but need a restart; "" when there are none. */
-void deployment_needs_restart(const struct deployment *was,
-    const struct deployment *is, char *names, size_t names_bytes);
 
 #endif

@@ -36,27 +36,35 @@ struct command {
 	enum mode mode;
 	bool detach;
 	struct settings_source source;
-	const char **opts; /* the storage of source.opts */
+	const char **opts;           /* the storage of source.opts */
+	char *own_file, *own_target; /* that of absolute paths; or NULL */
 };
+
+#define INDENT  6
+#define COLUMNS 78
+
+#define INDENT  6
+#define COLUMNS 78
 
 static void
 print_wrapped(const char *text, FILE *out)
 {
-	size_t column = 6;
+	size_t column = 0;
 
-	fputs("      ", out);
 	while (*text != '\0') {
 		size_t n = strcspn(text, " ");
 
-		if (column + n > 78) {
-			fputs("\n      ", out);
-			column = 6;
+		if (column == 0 || column + 1 + n > COLUMNS) {
+			fprintf(out, "%s%*s", column > 0 ? "\n" : "", INDENT,
+			    "");
+			column = INDENT;
+		} else {
+			fputc(' ', out);
+			column++;
 		}
 		fprintf(out, "%.*s", (int)n, text);
-		column += n + 1;
+		column += n;
 		text += n + (text[n] == ' ');
-		if (*text != '\0')
-			fputc(' ', out);
 	}
 	fputc('\n', out);
 }
@@ -163,19 +171,20 @@ parse_command(struct command *c, int argc, char **argv)
 	return 0;
 }
 
-/* Reloads may happen in another directory than the start. */
+/* Reloads may happen in another directory than the start.  *own is the
+ * storage, if any is needed. */
 static const char *
-make_absolute(const char *path)
+make_absolute(const char *path, char **own)
 {
-	char *cwd, *absolute;
+	char *cwd;
 
 	if (path == NULL || path[0] == '/')
 		return path;
 	cwd = getcwd(NULL, 0);
-	if (cwd == NULL || asprintf(&absolute, "%s/%s", cwd, path) < 0)
+	if (cwd == NULL || asprintf(own, "%s/%s", cwd, path) < 0)
 		fatal("cannot tell the current directory");
 	free(cwd);
-	return absolute;
+	return *own;
 }
 
 static const char *
@@ -188,13 +197,13 @@ name_of(const struct settings_source *s)
 }
 
 static int
-run(const struct command *c, struct settings *settings)
+run(struct command *c, struct settings *settings)
 {
 	struct daemon d = DAEMON_NOT;
 	struct settings_source source = c->source;
 	const char *name = name_of(&c->source);
 
-	source.file = make_absolute(source.file);
+	source.file = make_absolute(source.file, &c->own_file);
 	if (c->detach && daemon_start(&d) < 0)
 		fatal("cannot detach");
 	return master_run(&source, settings, name, &d);
@@ -207,7 +216,8 @@ load_and_go(struct command *c)
 	int status = 0;
 
 	if (c->source.target != NULL && access(c->source.target, F_OK) == 0)
-		c->source.target = make_absolute(c->source.target);
+		c->source.target =
+		    make_absolute(c->source.target, &c->own_target);
 	settings = settings_load(&c->source, stderr);
 	if (settings == NULL)
 		return EXIT_CONFIG;
@@ -261,5 +271,7 @@ main(int argc, char **argv)
 		case MODE_PRINT: status = load_and_go(&c); break;
 		}
 	free(c.opts);
+	free(c.own_file);
+	free(c.own_target);
 	return status;
 }

@@ -217,6 +217,8 @@ deploy_first(struct master *m, struct settings *s)
 	}
 	d->generation = m->last_generation = m->serving = 1;
 	m->deployments = d;
+	m->first = d->settings;
+	d->keeps_settings = true;
 	m->log_is_startup =
 	    !m->is_daemon && strcmp(d->settings->error_log, "stderr") == 0;
 	if (m->is_daemon && strcmp(d->settings->error_log, "stderr") == 0)
@@ -250,6 +252,7 @@ clean_up(struct master *m)
 	log_info("exited");
 	log_set_fd(STDERR_FILENO);
 	free_deployments(m, 0, true);
+	settings_free(&m->first);
 	pidfile_close(&m->pidfile);
 	sup_free(&m->sup);
 	scoreboard_free(&m->scoreboard);

@@ -29,6 +29,7 @@ struct master {
 	unsigned serving;               /* generation; 0 before the first */
 	unsigned last_generation;       /* number given out last */
 	struct settings_source source;
+	struct settings *first;  /* those of the start: what RESTART ones are */
 	const char *source_name; /* for titles and log lines */
 	struct priv priv;
 	struct pidfile pidfile;

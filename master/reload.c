@@ -7,48 +7,60 @@
 #include "conf/settings.h"
 #include "master/master.h"
 
-static void
-log_lines(char *text)
-{
-	char *rest = text, *line;
+/* Text that a FILE collects, to be logged line by line. */
+struct text {
+	char *p;
+	size_t n;
+	FILE *out; /* NULL: no memory */
+};
 
+static void
+text_open(struct text *t)
+{
+	*t = (struct text){ 0 };
+	t->out = open_memstream(&t->p, &t->n);
+	if (t->out == NULL)
+		log_error("cannot collect messages");
+}
+
+static void
+text_log(struct text *t, enum log_level level)
+{
+	char *rest, *line;
+
+	if (t->out == NULL)
+		return;
+	fclose(t->out);
+	rest = t->p;
 	while ((line = strsep(&rest, "\n")) != NULL)
 		if (line[0] != '\0')
-			log_errorx("%s", line);
+			log_at(level, "%s", line);
+	free(t->p);
 }
 
 /* NULL, with every mistake logged. */
 static struct settings *
 load(const struct settings_source *source)
 {
-	char *text = NULL;
-	size_t n = 0;
-	FILE *errors = open_memstream(&text, &n);
-	struct settings *s;
+	struct text mistakes;
+	struct settings *s = NULL;
 
-	if (errors == NULL) {
-		log_error("cannot read the configuration");
-		return NULL;
-	}
-	s = settings_load(source, errors);
-	fclose(errors);
-	if (text != NULL)
-		log_lines(text);
-	free(text);
+	text_open(&mistakes);
+	if (mistakes.out != NULL)
+		s = settings_load(source, mistakes.out);
+	text_log(&mistakes, LOG_ERROR);
 	return s;
 }
 
 static void
 warn_of_restart(const struct master *m, const struct deployment *d)
 {
-	const struct deployment *was = master_deployment(m, m->serving);
-	char names[256];
+	struct text text;
 
-	if (was == NULL)
-		return;
-	deployment_needs_restart(was, d, names, sizeof names);
-	if (names[0] != '\0')
-		log_warnx("only a restart changes %s", names);
+	text_open(&text);
+	if (text.out != NULL)
+		settings_print_restart(m->first, d->settings, text.out);
+	text_log(&text, LOG_WARN);
 }
 
 void
