@@ -32,9 +32,9 @@ COMMON_C := \
   common/scoreboard.c common/title.c
 
 CONF_C := \
-  conf/apps.c conf/assign.c conf/bind.c conf/cpus.c conf/ini.c conf/load.c \
-  conf/load_environment.c conf/load_file.c conf/load_option.c \
-  conf/load_target.c conf/mistake.c conf/suggest.c conf/table.c \
+  conf/apps.c conf/assign.c conf/bind.c conf/cpus.c conf/docs.c conf/ini.c \
+  conf/load.c conf/load_environment.c conf/load_file.c conf/load_option.c \
+  conf/load_target.c conf/mistake.c conf/print.c conf/suggest.c conf/table.c \
   conf/types_number.c conf/types_text.c
 
 MASTER_C := \
@@ -62,6 +62,7 @@ MODULES   := hello echo
 DOCGEN_C  := conf/docgen.c master/docgen.c
 MANPAGES  := prefork.8 prefork.ini.5 prefork_module.3
 TEST_C    := $(wildcard tests/unit/t_*.c)
+MOCK_C    := $(filter-out $(TEST_C),$(wildcard tests/unit/*.c))
 TESTMOD_C := $(wildcard tests/*/mod_*.c)
 BENCH_C   := $(wildcard tests/bench/raw*.c)
 FUZZ_C    := $(wildcard tests/fuzz/fuzz_*.c)
@@ -139,6 +140,7 @@ link = $(call quiet,LINK)$(CC) $(PF_CFLAGS) $(PF_LDFLAGS) $(CFLAGS) $(LDFLAGS) -
 LIB_C := $(COMMON_C) $(CONF_C) $(filter-out $(MAIN_C),$(MASTER_C)) $(WORKER_C)
 LIB_O := $(LIB_C:%.c=$(BUILD)/obj/%.o)
 LIB   := $(BUILD)/libprefork.a
+MOCK_LIB := $(BUILD)/libmock.a
 SOURCES := $(sort $(LIB_C) $(MAIN_C) $(DOCGEN_C) \
   $(foreach m,$(MODULES),$(wildcard worker/modules/$(m)/*.c)))
 
@@ -210,9 +212,24 @@ $(BUILD)/tools/%: $(BUILD)/obj/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call link,-pie $^ $(PF_LIBS))
 
-$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
+# A test of a module, t_NAME, is linked with it.
+$(MODULES:%=$(BUILD)/unit/t_%): $(BUILD)/unit/t_%: \
+  $(BUILD)/obj/worker/modules/%.a
+$(BUILD)/obj/worker/modules/%.a:
 	@mkdir -p $(@D)
-	$(call link,-pie $^ $(CMOCKA_LIBS) $(PF_LIBS) -lm)
+	@rm -f $@
+	$(call quiet,AR)$(AR) rcs $@ $^
+$(foreach m,$(MODULES),$(eval $(BUILD)/obj/worker/modules/$(m).a: \
+  $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard worker/modules/$(m)/*.c))))
+
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(MOCK_LIB) $(LIB)
+	@mkdir -p $(@D)
+	$(call link,-pie $(filter %.o,$^) $(filter-out $(LIB),$(filter %.a,$^)) \
+	  $(LIB) $(CMOCKA_LIBS) $(PF_LIBS) -lm)
+
+$(MOCK_LIB): $(MOCK_C:%.c=$(BUILD)/obj/%.o)
+	@rm -f $@
+	$(call quiet,AR)$(AR) rcs $@ $^
 
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
 	@mkdir -p $(@D)
@@ -290,7 +307,7 @@ check-docs: $(DOCGEN)
 
 ## tidy          clang-tidy over all C files
 tidy:
-	@printf '%s\n' $(SOURCES) $(TEST_C) $(TESTMOD_C) $(BENCH_C) $(FUZZ_C) | \
+	@printf '%s\n' $(SOURCES) $(TEST_C) $(MOCK_C) $(TESTMOD_C) $(BENCH_C) $(FUZZ_C) | \
 	  xargs -n 1 -P 2 sh -c '$(CLANG_TIDY) --quiet "$$1" -- -std=gnu11 \
 	  $(PF_CPPFLAGS) 2>/dev/null || { echo "tidy: $$1" >&2; exit 1; }' tidy
 
