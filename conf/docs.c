@@ -1,4 +1,5 @@
 /* Documents that the table writes: server.ini, prefork.ini(5), -h. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/load.h"
@@ -128,16 +129,31 @@ print_sentences(const char *text, FILE *out)
 }
 
 static void
+print_must(const struct setting *s, FILE *out)
+{
+	char *text = NULL;
+	size_t n;
+	FILE *must = open_memstream(&text, &n);
+
+	if (must == NULL)
+		return;
+	fputs("Must be ", must);
+	s->type->describe(s, must);
+	fputc('.', must);
+	if (fclose(must) == 0)
+		print_wrapped(text, "", out);
+	free(text);
+}
+
+static void
 print_man_row(const struct setting *s, FILE *out)
 {
 	if (begins_section(s))
-		fprintf(out, "%s.Ss [%s]\n.Bl -tag -width Ds\n",
+		fprintf(out, "%s.Ss Section %s\n.Bl -tag -width Ds\n",
 		    s->row > 0 ? ".El\n" : "", shown_section(s));
 	fprintf(out, ".It Ic %s\n", s->key);
 	print_sentences(s->help, out);
-	fputs("Must be ", out);
-	s->type->describe(s, out);
-	fputs(".\n", out);
+	print_must(s, out);
 	if (*s->def != '\0')
 		fprintf(out, "Default:\n.Ql %s .\n", s->def);
 	if (s->on_reload == RESTART)

@@ -94,7 +94,7 @@ load_sources(struct loading *l, const struct settings_source *src)
 {
 	load_environment(l);
 	if (src->file != NULL)
-		load_file(l);
+		load_file(l, src->stream);
 	for (size_t i = 0; i < src->n_opts; i++)
 		load_option(l, src->opts[i]);
 	if (src->target != NULL)

@@ -11,6 +11,7 @@ struct settings;
  * Borrowed. */
 struct settings_source {
 	const char *file;        /* NULL: none */
+	FILE *stream;            /* read it instead of opening file; NULL */
 	const char *const *opts; /* SECTION.KEY=VALUE each */
 	size_t n_opts;
 	const char *target; /* NULL: none */

@@ -104,13 +104,13 @@ tell_errno(struct loading *l)
 }
 
 void
-load_file(struct loading *l)
+load_file(struct loading *l, FILE *stream)
 {
 	static const struct ini_sink sink = { .on_section = on_section,
 		.on_pair = on_pair,
 		.on_mistake = on_mistake };
 	struct file_loading f = { .l = l };
-	FILE *in = fopen(l->file, "re");
+	FILE *in = stream != NULL ? stream : fopen(l->file, "re");
 
 	if (in == NULL) {
 		tell_errno(l);
@@ -118,5 +118,6 @@ load_file(struct loading *l)
 	}
 	if (ini_read(in, &sink, &f) < 0)
 		tell_errno(l);
-	fclose(in);
+	if (in != stream)
+		fclose(in);
 }

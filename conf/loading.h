@@ -55,7 +55,7 @@ struct app_settings *app_add(struct loading *, const struct place *,
 void apps_finish(struct loading *);
 
 /* load_file.c, load_option.c, load_environment.c, load_target.c */
-void load_file(struct loading *);
+void load_file(struct loading *, FILE *stream); /* NULL: opens l->file */
 void load_option(struct loading *, const char *opt);
 void load_environment(struct loading *);
 void load_target(struct loading *, const char *target);

@@ -77,10 +77,13 @@ mistake_begin_value(struct loading *l, const struct place *p,
 {
 	FILE *out = mistake_begin(l, p);
 
-	if (p->origin.kind == ORIGIN_FILE || p->text == NULL)
-		fprintf(out, "[%s] %s =%s%s: ", a->section, a->key,
-		    *a->value != '\0' ? " " : "", a->value);
-	else if (p->origin.kind == ORIGIN_ENVIRONMENT)
+	if (p->origin.kind == ORIGIN_FILE) {
+		if (*a->section != '\0')
+			fprintf(out, "[%s] ", a->section);
+		fprintf(out, "%s =%s%s: ", a->key, *a->value ? " " : "",
+		    a->value);
+	} else if (p->origin.kind == ORIGIN_ENVIRONMENT) {
 		fprintf(out, "%s: ", p->text);
+	}
 	return out;
 }
