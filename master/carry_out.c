@@ -110,27 +110,27 @@ commit(struct master *m, unsigned generation)
 	daemon_report(m->daemon, 0);
 }
 
-static const char *
-rollback_reason(const struct master *m, const struct sup_action *a)
+static void
+log_rollback(const struct master *m, const struct sup_action *a)
 {
-	switch (a->why) {
-	case WHY_EXITED:
-	case WHY_BOOT_TIMEOUT: return m->trouble;
-	case WHY_NO_PROCESS: return "cannot start a process";
-	case WHY_SUPERSEDED: return "another reload came";
-	case WHY_STOPPING: return "workers are being stopped";
-	case WHY_NOTHING:
-	case WHY_GRACE_OVER:
-	case WHY_UNWANTED: break;
+	const char *reason = m->trouble;
+
+	if (a->why == WHY_SUPERSEDED || a->why == WHY_STOPPING) {
+		log_info("reload given up: %s",
+		    a->why == WHY_SUPERSEDED ? "another one came" :
+					       "workers are to stop");
+		return;
 	}
-	return "no reason";
+	if (a->why == WHY_NO_PROCESS)
+		reason = "cannot start a process";
+	log_errorx("reload failed: %s; generation %u goes on serving", reason,
+	    m->serving);
 }
 
 static void
 roll_back(struct master *m, const struct sup_action *a)
 {
-	log_errorx("reload failed: %s; generation %u goes on serving",
-	    rollback_reason(m, a), m->serving);
+	log_rollback(m, a);
 	free_deployments(m, a->generation, false);
 }
 

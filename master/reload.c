@@ -38,16 +38,21 @@ text_log(struct text *t, enum log_level level)
 	free(t->p);
 }
 
-/* NULL, with every mistake logged. */
+/* NULL, with every mistake logged and the first one in err. */
 static struct settings *
-load(const struct settings_source *source)
+load(const struct settings_source *source, char *err, size_t err_bytes)
 {
 	struct text mistakes;
 	struct settings *s = NULL;
 
+	snprintf(err, err_bytes, "out of memory");
 	text_open(&mistakes);
-	if (mistakes.out != NULL)
+	if (mistakes.out != NULL) {
 		s = settings_load(source, mistakes.out);
+		if (fflush(mistakes.out) == 0 && mistakes.n > 0)
+			snprintf(err, err_bytes, "%.*s",
+			    (int)strcspn(mistakes.p, "\n"), mistakes.p);
+	}
 	text_log(&mistakes, LOG_ERROR);
 	return s;
 }
@@ -63,20 +68,23 @@ warn_of_restart(const struct master *m, const struct deployment *d)
 	text_log(&text, LOG_WARN);
 }
 
+/* NULL, with the reason in err. */
+static struct deployment *
+prepare(struct master *m, char *err, size_t err_bytes)
+{
+	struct settings *s = load(&m->source, err, err_bytes);
+
+	if (s == NULL)
+		return NULL;
+	return deployment_new(s, m->deployments, &m->priv, err, err_bytes);
+}
+
 void
 master_reload(struct master *m)
 {
-	struct settings *s = load(&m->source);
-	struct deployment *d;
 	char err[512];
+	struct deployment *d = prepare(m, err, sizeof err);
 
-	if (s == NULL) {
-		log_errorx("reload failed: the configuration has errors; "
-			   "generation %u goes on serving",
-		    m->serving);
-		return;
-	}
-	d = deployment_new(s, m->deployments, &m->priv, err, sizeof err);
 	if (d == NULL) {
 		log_errorx("reload failed: %s; generation %u goes on serving",
 		    err, m->serving);

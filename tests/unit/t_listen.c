@@ -1,0 +1,353 @@
+/* Sockets that the master binds, and the files of unix sockets. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/fd.h"
+#include "conf/settings.h"
+#include "master/listen.h"
+
+static const struct listen_options options = { .backlog = 16,
+	.mode = 0600,
+	.uid = (uid_t)-1,
+	.gid = (gid_t)-1 };
+static char directory[] = "/tmp/t_listen_XXXXXX";
+static char path[64], path_spec[72];
+static char err[256];
+
+static int
+make_directory(void **state)
+{
+	(void)state;
+	if (mkdtemp(directory) == NULL)
+		return -1;
+	snprintf(path, sizeof path, "%s/s", directory);
+	snprintf(path_spec, sizeof path_spec, "unix:%s", path);
+	return 0;
+}
+
+static int
+remove_directory(void **state)
+{
+	(void)state;
+	return rmdir(directory); /* fails when a test left something */
+}
+
+static struct bind_address
+tcp4(uint16_t port)
+{
+	static char spec[32], host[] = "127.0.0.1";
+
+	snprintf(spec, sizeof spec, "127.0.0.1:%u", (unsigned)port);
+	return (struct bind_address){ .kind = BIND_TCP4,
+		.spec = spec,
+		.host = host,
+		.port = port };
+}
+
+static struct bind_address
+unix_address(void)
+{
+	return (struct bind_address){ .kind = BIND_UNIX,
+		.spec = path_spec,
+		.host = path };
+}
+
+static struct listener *
+must_open(const struct bind_address *b)
+{
+	struct listener *l = listener_open(b, &options, err, sizeof err);
+
+	if (l == NULL)
+		fail_msg("%s: %s", b->spec, err);
+	return l;
+}
+
+/* 0, or -1 and errno. */
+static int
+connect_unix(void)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), got;
+
+	snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
+	got = connect(fd, (struct sockaddr *)&sun, sizeof sun);
+	fd_close(&fd);
+	return got;
+}
+
+static int
+option_of(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t n = sizeof value;
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &n), 0);
+	return value;
+}
+
+static void
+port_0_becomes_the_port_the_kernel_chose(void **state)
+{
+	struct bind_address b = tcp4(0);
+	struct listener *l = must_open(&b);
+	unsigned port = 0;
+
+	(void)state;
+	assert_int_equal(sscanf(listener_spec(l), "127.0.0.1:%u", &port), 1);
+	assert_true(port > 0);
+	assert_true(listener_is_for(l, &b)); /* as the settings spell it */
+	listener_unref(&l);
+	assert_null(l);
+}
+
+static void
+a_tcp_listener_is_ready_for_workers(void **state)
+{
+	struct bind_address b = tcp4(0);
+	struct listener *l = must_open(&b);
+	int fd = listener_fd(l);
+
+	(void)state;
+	assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+	assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
+	assert_int_not_equal(option_of(fd, SOL_SOCKET, SO_REUSEADDR), 0);
+	assert_int_not_equal(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+	listener_unref(&l);
+}
+
+static void
+a_v6_listener_leaves_v4_alone(void **state)
+{
+	char spec[] = "[::]:0", host[] = "::";
+	struct bind_address b = { .kind = BIND_TCP6,
+		.spec = spec,
+		.host = host };
+	struct listener *l = must_open(&b);
+
+	(void)state;
+	assert_int_equal(option_of(listener_fd(l), IPPROTO_IPV6, IPV6_V6ONLY),
+	    1);
+	assert_memory_equal(listener_spec(l), "[::]:", 5);
+	listener_unref(&l);
+}
+
+static void
+an_address_in_use_is_refused_and_passes_the_check(void **state)
+{
+	struct bind_address b = tcp4(0), again;
+	struct listener *l = must_open(&b);
+	unsigned port = 0;
+
+	(void)state;
+	assert_int_equal(sscanf(listener_spec(l), "127.0.0.1:%u", &port), 1);
+	again = tcp4((uint16_t)port);
+	assert_null(listener_open(&again, &options, err, sizeof err));
+	assert_string_equal(err, "Address already in use");
+	assert_int_equal(listener_check(&again, err, sizeof err), 0);
+	listener_unref(&l);
+}
+
+static void
+an_address_of_another_machine_fails_the_check(void **state)
+{
+	char spec[] = "192.0.2.1:80", host[] = "192.0.2.1",
+	     name[] = "localhost";
+	struct bind_address b = { .kind = BIND_TCP4,
+		.spec = spec,
+		.host = host,
+		.port = 80 };
+
+	(void)state;
+	assert_int_equal(listener_check(&b, err, sizeof err), -1);
+	assert_string_equal(err, "Cannot assign requested address");
+	b.host = name; /* the settings resolve names */
+	assert_int_equal(listener_check(&b, err, sizeof err), -1);
+	assert_string_equal(err, "Invalid argument");
+}
+
+static void
+a_unix_socket_has_its_mode_and_goes_with_the_last_reference(void **state)
+{
+	struct bind_address b = unix_address();
+	struct listener *l = must_open(&b), *second = listener_ref(l);
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(S_ISSOCK(st.st_mode));
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_string_equal(listener_spec(l), path_spec);
+	listener_unref(&l);
+	assert_int_equal(connect_unix(), 0);
+	listener_unref(&second);
+	assert_int_equal(stat(path, &st), -1);
+}
+
+static void
+a_later_generation_changes_mode_and_backlog(void **state)
+{
+	struct bind_address b = unix_address();
+	struct listener *l = must_open(&b);
+	struct listen_options later = options;
+	struct stat st;
+
+	(void)state;
+	later.mode = 0666;
+	later.backlog = 32;
+	listener_settle(l, &later);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0666);
+	listener_unref(&l);
+}
+
+static void
+a_stale_socket_file_is_replaced(void **state)
+{
+	struct bind_address b = unix_address();
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int dead = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct listener *l;
+
+	(void)state;
+	snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
+	assert_int_equal(bind(dead, (struct sockaddr *)&sun, sizeof sun), 0);
+	fd_close(&dead);
+	assert_int_equal(connect_unix(), -1);
+	l = must_open(&b);
+	assert_int_equal(connect_unix(), 0);
+	listener_unref(&l);
+}
+
+static void
+a_socket_that_somebody_answers_is_left_alone(void **state)
+{
+	struct bind_address b = unix_address();
+	struct listener *l = must_open(&b);
+
+	(void)state;
+	assert_null(listener_open(&b, &options, err, sizeof err));
+	assert_string_equal(err, "Address already in use");
+	assert_int_equal(connect_unix(), 0);
+	listener_unref(&l);
+}
+
+static void
+a_file_that_is_no_socket_is_left_alone(void **state)
+{
+	struct bind_address b = unix_address();
+	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+
+	(void)state;
+	assert_true(fd >= 0);
+	fd_close(&fd);
+	assert_null(listener_open(&b, &options, err, sizeof err));
+	assert_string_equal(err, "File exists");
+	assert_int_equal(unlink(path), 0);
+}
+
+static void
+a_socket_file_that_was_replaced_is_not_removed(void **state)
+{
+	struct bind_address b = unix_address();
+	struct listener *first = must_open(&b), *second;
+
+	(void)state;
+	assert_int_equal(unlink(path), 0);
+	second = must_open(&b);
+	listener_unref(&first);
+	assert_int_equal(connect_unix(), 0);
+	listener_unref(&second);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void
+a_path_that_cannot_be_is_refused(void **state)
+{
+	char longer[300], nowhere[] = "/nonexistent/directory/s";
+	struct bind_address b = unix_address();
+
+	(void)state;
+	memset(longer, 'x', sizeof longer - 1);
+	longer[0] = '/';
+	longer[sizeof longer - 1] = '\0';
+	b.host = longer;
+	assert_null(listener_open(&b, &options, err, sizeof err));
+	assert_string_equal(err, "File name too long");
+	assert_int_equal(listener_check(&b, err, sizeof err), -1);
+	b.host = nowhere;
+	assert_null(listener_open(&b, &options, err, sizeof err));
+	assert_int_equal(listener_check(&b, err, sizeof err), -1);
+	assert_string_equal(err, "No such file or directory");
+	b.host = path;
+	assert_int_equal(listener_check(&b, err, sizeof err), 0);
+}
+
+static void
+a_descriptor_is_adopted_if_it_listens(void **state)
+{
+	struct bind_address b = tcp4(0);
+	struct listener *given = must_open(&b), *l;
+	char spec[] = "fd://x";
+	int plain[2];
+
+	(void)state;
+	b = (struct bind_address){ .kind = BIND_FD,
+		.spec = spec,
+		.fd = listener_fd(given) };
+	assert_int_equal(listener_check(&b, err, sizeof err), 0);
+	l = must_open(&b);
+	assert_int_not_equal(listener_fd(l), listener_fd(given));
+	assert_string_equal(listener_spec(l), spec);
+	listener_unref(&l);
+	listener_unref(&given);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, plain), 0);
+	b.fd = plain[0];
+	assert_null(listener_open(&b, &options, err, sizeof err));
+	assert_string_equal(err, "not a listening socket");
+	fd_close(&plain[0]);
+	fd_close(&plain[1]);
+	assert_int_equal(listener_check(&b, err, sizeof err), -1);
+	assert_string_equal(err, "Bad file descriptor");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(port_0_becomes_the_port_the_kernel_chose),
+		cmocka_unit_test(a_tcp_listener_is_ready_for_workers),
+		cmocka_unit_test(a_v6_listener_leaves_v4_alone),
+		cmocka_unit_test(
+		    an_address_in_use_is_refused_and_passes_the_check),
+		cmocka_unit_test(an_address_of_another_machine_fails_the_check),
+		cmocka_unit_test(
+		    a_unix_socket_has_its_mode_and_goes_with_the_last_reference),
+		cmocka_unit_test(a_later_generation_changes_mode_and_backlog),
+		cmocka_unit_test(a_stale_socket_file_is_replaced),
+		cmocka_unit_test(a_socket_that_somebody_answers_is_left_alone),
+		cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),
+		cmocka_unit_test(
+		    a_socket_file_that_was_replaced_is_not_removed),
+		cmocka_unit_test(a_path_that_cannot_be_is_refused),
+		cmocka_unit_test(a_descriptor_is_adopted_if_it_listens),
+	};
+
+	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
