@@ -15,15 +15,17 @@
 static struct pf_request *
 block_new(struct worker *w)
 {
-	size_t fields = w->settings->max_headers * sizeof(struct h1_field);
-	struct pf_request *r = malloc(sizeof *r + fields + INLINE_BYTES);
+	size_t n = w->settings->max_headers;
+	struct pf_request *r = malloc(sizeof *r + n * sizeof *r->headers +
+	    n * sizeof *r->fields + INLINE_BYTES);
 
 	if (r == NULL)
 		return NULL;
 	memset(r, 0, sizeof *r);
 	r->worker = w;
-	r->fields = (struct h1_field *)(r + 1);
-	r->inline_buf = (char *)r->fields + fields;
+	r->headers = (pf_header *)(r + 1);
+	r->fields = (struct h1_field *)(r->headers + n);
+	r->inline_buf = (char *)(r->fields + n);
 	gate_init(&r->gate);
 	return r;
 }

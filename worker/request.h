@@ -74,6 +74,7 @@ struct pf_request {
 	struct str path; /* decoded */
 	pf_info info;
 	bool info_known;
+	char remote_text[PEER_TEXT_MAX];
 
 	/* times, CLOCK_MONOTONIC */
 	uint64_t ready_ns;        /* its head (and body) was complete */
@@ -81,9 +82,10 @@ struct pf_request {
 	struct deadline deadline; /* in app->in_work */
 	bool stuck;               /* answered 504 while in on_request */
 
-	struct h1_field *fields; /* settings.max_headers of them, behind */
-	uint32_t inline_size;
-	char *inline_buf; /* behind the fields */
+	/* behind the struct: settings.max_headers of each, and the buffer */
+	struct h1_field *fields;
+	pf_header *headers;
+	char *inline_buf;
 };
 
 /* From the worker's free list or malloc; NULL when memory is out. */

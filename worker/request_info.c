@@ -17,17 +17,14 @@ span(const struct pf_request *r, struct h1_span s)
 static const pf_header *
 headers_of(struct pf_request *r)
 {
-	pf_header *h =
-	    arena_alloc(&r->arena, (r->head.n_fields + 1) * sizeof *h);
-
-	for (uint32_t i = 0; h != NULL && i < r->head.n_fields; i++)
-		h[i] = (pf_header){
+	for (uint32_t i = 0; i < r->head.n_fields; i++)
+		r->headers[i] = (pf_header){
 			.name = span(r, r->head.field[i].name),
 			.value = span(r, r->head.field[i].value),
 			.id = r->head.field[i].id,
 			.flags = r->head.field[i].flags,
 		};
-	return h;
+	return r->headers;
 }
 
 static uint16_t
@@ -71,16 +68,6 @@ server_of(const struct pf_request *r, pf_info *info)
 	info->server_port = (uint16_t)strtoul(colon + 1, NULL, 10);
 }
 
-static pf_str
-remote_of(struct pf_request *r)
-{
-	char *text = arena_alloc(&r->arena, PEER_TEXT_MAX);
-
-	if (text == NULL)
-		return (pf_str){ 0 };
-	return (pf_str){ text, peer_text(&r->peer, text) };
-}
-
 const pf_info *
 request_info(struct pf_request *r)
 {
@@ -99,17 +86,17 @@ request_info(struct pf_request *r)
 		.query = span(r, r->head.query),
 		.mount_len = strlen(r->app->settings->mount),
 		.headers = headers_of(r),
+		.n_headers = r->head.n_fields,
 		.body_length = body_length_of(r),
 		.scheme = { "http", 4 },
 		.host = span(r, r->head.authority),
-		.remote_addr = remote_of(r),
+		.remote_addr = { r->remote_text,
+		    peer_text(&r->peer, r->remote_text) },
 		.remote_port = peer_port(&r->peer),
 		.connection_id = r->connection_id,
 		.sequence = r->sequence,
 		.start_ns = r->ready_ns,
 	};
-	if (info->headers != NULL) /* out of memory: as if there were none */
-		info->n_headers = r->head.n_fields;
 	server_of(r, info);
 	r->info_known = true;
 	return info;

@@ -55,6 +55,8 @@ access_log_flush(struct access_log *l)
 	size_t at = 0;
 	ssize_t n;
 
+	if (l->n == 0)
+		return;
 	while (at < l->n) {
 		n = write(l->fd, l->buf + at, piece(l, at));
 		if (n < 0 && errno == EINTR)

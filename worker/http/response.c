@@ -326,6 +326,8 @@ response_end(struct pf_request *r)
 void
 response_abort(struct pf_request *r)
 {
+	if (r->response.ended)
+		return;
 	r->response.ended = true;
 	r->response.cut = true;
 	r->response.close = true;

@@ -16,8 +16,8 @@
  * Memory.  What prefork shows (struct pf_info, headers, a peeked body) is
  *   read-only and valid until done().  What a module passes is copied before
  *   the call returns, unless it comes with a release function: then it must
- *   stay as it is until release() is called, exactly once, in any thread, no
- *   host function being allowed inside it.
+ *   stay as it is until release() is called: exactly once, whatever the call
+ *   returns, in any thread, no host function being allowed inside it.
  * Handles.  A request that prefork has closed (client gone, deadline passed)
  *   stays valid memory and answers PF_ECLOSED until done() is called.
  */
@@ -42,6 +42,9 @@ typedef struct pf_str {
 	size_t n;
 } pf_str;
 
+/* Of a literal, as an initialiser. */
+#define PF_STR(literal) { "" literal, sizeof(literal) - 1 }
+
 /* Results.  >= 0 is fine, < 0 is an error. */
 enum pf_result {
 	PF_OK = 0,
@@ -55,7 +58,7 @@ enum pf_result {
 	                     more bytes than the announced length */
 	PF_EINVAL = -6,   /* bad status, header name or value, or a hop-by-hop
 	                     header, which is prefork's to send */
-	PF_ENOMEM = -7,
+	PF_ENOMEM = -7,   /* also: no thread could be made for a wait_* */
 	PF_ENOSYS = -8 /* not for this request (body_fd without a file) */
 };
 
@@ -207,15 +210,17 @@ typedef struct pf_host {
 	/* No more body. Short of the announced length: the connection is cut, and
 	 * the log says so. [any] */
 	int (*end)(pf_request *);
-	/* Cuts the connection so that the client can tell that the response is
-	 * incomplete. [any] */
+	/* The response ends here, and the connection is cut so that the client
+	 * can tell that it is incomplete: when done() is called, which is still
+	 * due. After end() it does nothing. [any] */
 	void (*abort)(pf_request *);
 	/* The module is finished with the handle: exactly once per request, from
 	 * any thread, in on_request or later. A response that was not ended is
 	 * aborted; none at all becomes a 500. [any] */
 	void (*done)(pf_request *);
-	/* start, write, end and done in one: the fast path. On an error nothing
-	 * was sent, and done() is still to be called. [any] */
+	/* start, write, end and done in one: the fast path. PF_OK: the handle is
+	 * gone (also when the client is). On an error nothing was sent, and
+	 * done() is still due. [any] */
 	int (*respond)(pf_request *, unsigned status, const pf_header *,
 	    size_t n_headers, const pf_buf *, size_t n_bufs);
 } pf_host;
