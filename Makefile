@@ -307,9 +307,9 @@ check-docs: $(DOCGEN)
 
 ## tidy          clang-tidy over all C files
 tidy:
-	@printf '%s\n' $(SOURCES) $(TEST_C) $(MOCK_C) $(TESTMOD_C) $(BENCH_C) $(FUZZ_C) | \
-	  xargs -n 1 -P 2 sh -c '$(CLANG_TIDY) --quiet "$$1" -- -std=gnu11 \
-	  $(PF_CPPFLAGS) 2>/dev/null || { echo "tidy: $$1" >&2; exit 1; }' tidy
+	@printf '%s\n' $(SOURCES) $(TEST_C) $(MOCK_C) $(TESTMOD_C) $(BENCH_C) \
+	  $(FUZZ_C) | xargs -P 2 -I{} $(CLANG_TIDY) --quiet {} -- -std=gnu11 \
+	  $(PF_CPPFLAGS) 2>/dev/null
 
 ## analyze       gcc -fanalyzer over common, conf and master
 analyze:

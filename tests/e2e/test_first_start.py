@@ -143,7 +143,7 @@ def test_a_shared_object_is_a_target(start):
 
 
 def test_a_module_of_ours_is_found_by_its_name(start):
-    s = start({"app:h": {"type": "module", "target": "hello"}})
+    s = start({"app:h": {"type": "module", "target": "hello.so"}})
     assert s.get("/").status == 200
 
 

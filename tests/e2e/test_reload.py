@@ -58,7 +58,7 @@ def test_more_workers_after_a_reload(server):
 
 
 def test_a_broken_file_changes_nothing(server):
-    server.allow("server.ini:")
+    server.allow("server.ini:", "reload failed")
     old = server.workers()
     server.file.write_text("[server]\nworkers = none\n")
     mark = server.mark()
