@@ -266,11 +266,11 @@ check-parts: check-unit check-e2e check-fmt check-layers check-common check-docs
 test-programs: all $(TESTS) $(TESTMOD_SO)
 
 ## check-unit    the cmocka tests
-check-unit: test-programs
+check-unit: all $(TESTS) $(TESTMOD_SO)
 	@PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/lint/unit.sh $(TESTS)
 
 ## check-e2e     the pytest tests of the running program
-check-e2e: test-programs
+check-e2e: all $(TESTMOD_SO)
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
 	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) tests/e2e
 
