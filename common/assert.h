@@ -7,7 +7,7 @@ _Noreturn void pf_assert_failed(const char *cond, const char *file, int line);
 
 #define pf_assert(cond)                                                        \
 	(__builtin_expect(!!(cond), 1) ?                                       \
-	    (void)0 :                                                          \
-	    pf_assert_failed(#cond, __FILE__, __LINE__))
+		(void)0 :                                                      \
+		pf_assert_failed(#cond, __FILE__, __LINE__))
 
 #endif

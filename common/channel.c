@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "common/assert.h"
 #include "common/channel.h"
 #include "common/fd.h"
 
@@ -35,6 +36,7 @@ attach_fds(struct msghdr *m, union fd_control *control, const int *fds,
 	m->msg_control = control;
 	m->msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
 	c = CMSG_FIRSTHDR(m);
+	pf_assert(c != NULL);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);

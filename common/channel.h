@@ -15,7 +15,8 @@ enum channel_kind {
 	/* down: master to worker */
 	CHANNEL_RETIRE, /* drain, then exit 0 */
 	CHANNEL_QUIT,   /* as RETIRE, but what is in flight has 2 s */
-	CHANNEL_REOPEN, /* new log fds follow: fd[0] error, fd[1] access or none */
+	CHANNEL_REOPEN, /* new log fds follow: fd[0] error, fd[1] access or none
+			 */
 };
 
 #define CHANNEL_TEXT_MAX 1024

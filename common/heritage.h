@@ -11,8 +11,9 @@ struct scoreboard;
 
 /* A socket the master bound; workers accept from their copy of the fd. */
 struct heritage_listener {
-	int fd;           /* non-blocking, listening */
-	const char *spec; /* canonical: 127.0.0.1:8000, [::1]:8000, unix:/path */
+	int fd; /* non-blocking, listening */
+	const char
+	    *spec; /* canonical: 127.0.0.1:8000, [::1]:8000, unix:/path */
 };
 
 /* Everything here outlives the worker; it was made before the fork. */

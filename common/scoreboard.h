@@ -24,6 +24,7 @@ struct score_slot {
 
 struct scoreboard {
 	uint32_t n_slots;
+	_Atomic uint32_t n_used; /* slots from here on never had a worker */
 	struct score_slot slot[];
 };
 

@@ -10,48 +10,41 @@
 /* The bytes of argv and environ, which the kernel shows as the command line. */
 static char *area;
 static size_t area_bytes;
-/* Keeps the first copy of environ reachable when setenv() makes another. */
-static char **own_environ;
+/* What was there; argv and environ point here now. */
+static char *copy;
 
-/* Grows the area over the strings that follow it without a gap.  Each is
- * replaced by a copy; -1 when memory is short. */
-static int
-take_over(char **strings, char **copies, size_t n, char **end)
+/* The end of the strings that follow without a gap, from `end` on. */
+static char *
+end_of(char *const *strings, char *end)
 {
-	for (size_t i = 0; i < n; i++) {
-		char *s = strings[i];
+	for (; *strings != NULL; strings++)
+		if (*strings == end)
+			end += strlen(end) + 1;
+	return end;
+}
 
-		copies[i] = strdup(s);
-		if (copies[i] == NULL)
-			return -1;
-		if (s == *end)
-			*end = s + strlen(s) + 1;
-	}
-	return 0;
+static void
+point_to_copy(char **strings)
+{
+	for (; *strings != NULL; strings++)
+		if (*strings >= area && *strings < area + area_bytes)
+			*strings = copy + (*strings - area);
 }
 
 void
 title_init(int argc, char **argv)
 {
-	size_t n_env = 0;
-	char *end = argc > 0 ? argv[0] : NULL;
-
-	if (end == NULL)
-		return;
-	while (environ[n_env] != NULL)
-		n_env++;
-	own_environ = calloc(n_env + 1, sizeof *own_environ);
-	if (own_environ == NULL)
+	if (argc == 0 || copy != NULL)
 		return;
 	area = argv[0];
-	if (take_over(argv, argv, (size_t)argc, &end) < 0 ||
-	    take_over(environ, own_environ, n_env, &end) < 0) {
-		area = NULL; /* no titles; what was copied stays usable */
-		return;
-	}
-	environ = own_environ;
+	area_bytes = (size_t)(end_of(environ, end_of(argv, area)) - area);
+	copy = area_bytes > 0 ? malloc(area_bytes) : NULL;
+	if (copy == NULL)
+		return; /* no titles, then */
+	memcpy(copy, area, area_bytes);
+	point_to_copy(argv);
+	point_to_copy(environ);
 	program_invocation_name = argv[0];
-	area_bytes = (size_t)(end - area);
 }
 
 void
@@ -60,7 +53,7 @@ title_set(const char *fmt, ...)
 	char text[256];
 	va_list ap;
 
-	if (area == NULL)
+	if (copy == NULL)
 		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);

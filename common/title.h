@@ -2,8 +2,8 @@
 #ifndef COMMON_TITLE_H
 #define COMMON_TITLE_H
 
-/* Once, first thing in main(): takes over the argv and environ areas (the
- * environment itself moves to the heap and stays usable). */
+/* Once, first thing in main(): takes over the argv and environ areas; their
+ * strings move to the heap and stay usable. */
 void title_init(int argc, char **argv);
 
 /* "prefork: " followed by the formatted text, cut to what there is room for. */

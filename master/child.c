@@ -1,6 +1,6 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/fd.h"
 #include "common/log.h"
@@ -24,8 +24,7 @@ on_message(struct child *c, const struct channel_message *m)
 		master_feed(c->master, &ev);
 		break;
 	case CHANNEL_FAILED:
-		free(c->reason);
-		c->reason = strdup(m->text);
+		snprintf(c->reason, sizeof c->reason, "%s", m->text);
 		break;
 	case CHANNEL_RECYCLE:
 		log_info("worker %u (%d) asks to be replaced: %s", c->slot,
@@ -127,7 +126,6 @@ child_free(struct child **cp)
 		return;
 	ev_child_stop(c->master->loop, &c->exit);
 	stop_listening(c);
-	free(c->reason);
 	free(c);
 }
 

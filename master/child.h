@@ -18,8 +18,8 @@ struct child {
 	int channel_fd; /* -1: it closed its end */
 	pid_t pid;
 	unsigned slot, generation;
-	bool leaving; /* we told it to go */
-	char *reason; /* what it said about why it cannot boot; or NULL */
+	bool leaving;                  /* we told it to go */
+	char reason[CHANNEL_TEXT_MAX]; /* why it cannot boot, if it said so */
 };
 
 /* Takes channel_fd over on success.  NULL when memory is short. */

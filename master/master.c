@@ -91,8 +91,7 @@ log_exit(struct master *m, const struct child *c, const char *how, msec_t wait)
 	char text[sizeof m->trouble];
 
 	snprintf(text, sizeof text, "worker %u (%d) %s%s%s", c->slot,
-	    (int)c->pid, how, c->reason != NULL ? ": " : "",
-	    c->reason != NULL ? c->reason : "");
+	    (int)c->pid, how, c->reason[0] != '\0' ? ": " : "", c->reason);
 	if (c->leaving) {
 		log_info("%s", text);
 		return;

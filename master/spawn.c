@@ -87,7 +87,10 @@ spawn_worker(struct master *m, unsigned slot, struct deployment *d)
 
 	if (channel_pair(channel) < 0)
 		goto fail;
+	if (slot >= SCORE_GET(m->scoreboard, n_used))
+		SCORE_SET(m->scoreboard, n_used, slot + 1);
 	SCORE_SET(score, generation, d->generation);
+	SCORE_SET(score, connections, 0);
 	SCORE_SET(score, state, SCORE_BOOTING);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &was);
