@@ -2,6 +2,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/heritage.h"
 #include "common/log.h"
 #include "common/scoreboard.h"
@@ -9,6 +10,10 @@
 #include "worker/core.h"
 #include "worker/http/h1_conn.h"
 #include "worker/request.h"
+
+/* A client that goes on sending (a refused upload) has this long to read the
+ * answer; one that is silent, the timeout of the list. */
+#define LINGER_NS (30 * NS_PER_S)
 
 static void
 on_io(struct ev_loop *loop, ev_io *io, int revents)
@@ -131,6 +136,7 @@ conn_linger(struct conn *c)
 {
 	request_drop(c);
 	c->state = CONN_LINGERING;
+	c->linger_until_ns = c->worker->now_ns + LINGER_NS;
 	if (c->eof || shutdown(c->fd, SHUT_WR) < 0) {
 		conn_close(c);
 		return;

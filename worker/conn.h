@@ -9,7 +9,7 @@
  *   RUNNING    the handler (streams may flow)          request      504
  *   FLUSHING   the client to take what is queued       send         close
  *   DISCARDING the body that the handler left unread   body         close
- *   LINGERING  the client's FIN (RFC 9112 9.6)         2 s          close
+ *   LINGERING  the client's FIN (RFC 9112 9.6)         2 s, 30 s    close
  */
 #ifndef WORKER_CONN_H
 #define WORKER_CONN_H
@@ -45,6 +45,7 @@ struct conn {
 	struct pf_request *request; /* NULL: IDLE or LINGERING */
 	struct conn *prev, *next;   /* of all */
 	uint64_t id;
+	uint64_t linger_until_ns;
 	uint32_t sequence; /* requests so far */
 	int fd;
 	uint8_t state; /* enum conn_state */

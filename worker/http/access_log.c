@@ -139,16 +139,15 @@ put_request_line(char *at, const struct pf_request *r)
 /* At most 4 * QUOTED_MAX * 4 bytes and a little. */
 static char *
 put_line(struct access_log *l, char *at, const struct pf_request *r,
-    unsigned status)
+    unsigned status, int64_t body_bytes)
 {
 	char addr[PEER_TEXT_MAX];
-	long long bytes = r->response.bodiless ? 0 : r->response.written;
 
 	if (peer_text(&r->peer, addr) == 0)
 		memcpy(addr, "-", 2);
 	at += sprintf(at, "%s - - [%s] \"", addr, time_text(l));
 	at = put_request_line(at, r);
-	at += sprintf(at, "\" %u %lld \"", status, bytes);
+	at += sprintf(at, "\" %u %lld \"", status, (long long)body_bytes);
 	at = put_quoted(at, field(r, PF_H_REFERER));
 	memcpy(at, "\" \"", 3);
 	at = put_quoted(at + 3, field(r, PF_H_USER_AGENT));
@@ -158,7 +157,7 @@ put_line(struct access_log *l, char *at, const struct pf_request *r,
 
 void
 access_log_add(struct access_log *l, const struct pf_request *r,
-    unsigned status)
+    unsigned status, int64_t body_bytes)
 {
 	size_t room = (size_t)4 * 4 * QUOTED_MAX + 512;
 
@@ -170,5 +169,6 @@ access_log_add(struct access_log *l, const struct pf_request *r,
 		SCORE_ADD(l->score, log_lost, 1);
 		return;
 	}
-	l->n = (size_t)(put_line(l, l->buf + l->n, r, status) - l->buf);
+	l->n = (size_t)(put_line(l, l->buf + l->n, r, status, body_bytes) -
+	    l->buf);
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 struct pf_request;
@@ -31,7 +32,7 @@ void access_log_fini(struct access_log *);
 
 /* The response to it is with the kernel, or will not get there. */
 void access_log_add(struct access_log *, const struct pf_request *,
-    unsigned status);
+    unsigned status, int64_t body_bytes);
 void access_log_flush(struct access_log *);
 
 #endif

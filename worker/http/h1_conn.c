@@ -91,6 +91,7 @@ h1_ready_take(struct worker *w)
 
 	if (r->conn == NULL) { /* closed meanwhile */
 		request_free(r);
+		worker_maybe_finish(w);
 		return NULL;
 	}
 	r->conn->state = CONN_RUNNING;
@@ -110,17 +111,15 @@ client_left(const struct conn *c)
 void
 h1_queue_late(struct deadline *d, void *worker)
 {
-	struct pf_request *r = ready_take(worker);
 	struct worker *w = worker;
+	struct pf_request *r = ready_take(w);
 
 	(void)d;
+	if (r->conn != NULL && client_left(r->conn))
+		conn_close(r->conn);
 	if (r->conn == NULL) {
 		request_free(r);
-		return;
-	}
-	if (client_left(r->conn)) {
-		conn_close(r->conn);
-		request_free(r);
+		worker_maybe_finish(w);
 		return;
 	}
 	r->keep = r->keep && r->body.complete;
@@ -437,8 +436,13 @@ read_head(struct conn *c, struct pf_request *r)
 		parse_head(c, r);
 		return;
 	}
-	if (n == 0 || (errno != EAGAIN && errno != EINTR))
+	if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		conn_close(c);
+	} else if (r->buf_used == 0) { /* nothing, after all */
+		c->state = CONN_IDLE;
+		c->request = NULL;
+		request_free(r);
+	}
 }
 
 static void
@@ -457,10 +461,13 @@ begin_request(struct conn *c)
 static void
 linger_read(struct conn *c)
 {
-	ssize_t n = read(c->fd, c->worker->scratch, WORKER_SCRATCH_BYTES);
+	struct worker *w = c->worker;
+	ssize_t n = read(c->fd, w->scratch, WORKER_SCRATCH_BYTES);
 
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 		conn_close(c);
+	else if (n > 0 && w->now_ns < c->linger_until_ns)
+		deadline_set(&c->deadline, &w->linger, w->now_ns);
 }
 
 void
@@ -527,13 +534,22 @@ next_request(struct conn *c, struct pf_request *done)
 	deadline_set(&c->deadline, &c->worker->keepalive, c->worker->now_ns);
 }
 
+static void
+log_response(const struct pf_request *r)
+{
+	const struct response *p = &r->response;
+
+	access_log_add(&r->worker->access_log, r, p->status,
+	    p->bodiless ? 0 : p->written);
+}
+
 /* All of the response is with the kernel. */
 static void
 response_sent(struct conn *c, struct pf_request *r)
 {
 	bool close = r->response.close || c->eof;
 
-	access_log_add(&c->worker->access_log, r, r->response.status);
+	log_response(r);
 	if (r->response.cut) {
 		conn_reset(c);
 	} else if (r->body.complete && !close) {
@@ -592,7 +608,7 @@ flush(struct conn *c, struct pf_request *r, bool progress)
 			conn_watch(c, 0);
 			return;
 		}
-		access_log_add(&c->worker->access_log, r, r->response.status);
+		log_response(r);
 		conn_close(c);
 	}
 }
@@ -783,7 +799,7 @@ h1_handler_late(struct deadline *d, void *app)
 	r->conn = NULL;
 	c->request = NULL;
 	SCORE_ADD(w->score, abandoned, 1);
-	access_log_add(&w->access_log, r, 504);
+	access_log_add(&w->access_log, r, 504, 0);
 	if (committed)
 		conn_reset(c);
 	else

@@ -98,14 +98,15 @@ least_of_siblings(const struct worker *w)
 {
 	struct scoreboard *board = w->heritage->scoreboard;
 	unsigned least = UINT_MAX;
+	uint32_t n = SCORE_GET(board, n_used);
 
-	for (uint32_t i = 0; i < board->n_slots; i++) {
+	for (uint32_t i = 0; i < n; i++) {
 		struct score_slot *s = &board->slot[i];
-		unsigned n = SCORE_GET(s, connections);
+		unsigned open = SCORE_GET(s, connections);
 
 		if (i != w->heritage->slot &&
-		    SCORE_GET(s, state) == SCORE_READY && n < least)
-			least = n;
+		    SCORE_GET(s, state) == SCORE_READY && open < least)
+			least = open;
 	}
 	return least;
 }
