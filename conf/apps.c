@@ -132,6 +132,8 @@ check_conflict(struct loading *l, size_t i)
 
 	if (p.origin.kind == ORIGIN_DEFAULT)
 		p.origin = app->origin;
+	if (p.origin.kind == ORIGIN_TARGET)
+		p.text = app->target;
 	for (size_t k = 0; k < i; k++) {
 		other = &l->st->apps[k];
 		if (!same_text(app->mount, other->mount) ||

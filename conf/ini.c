@@ -127,16 +127,15 @@ read_line(char *buf, int size, void *arg)
 	/* One byte for the newline, one more than fits to see a CR. */
 	char line[INI_LINE_BYTES + 2];
 	enum line_kind kind = next_line(r, line, sizeof line);
-	bool section = *line == '[';
+	bool section;
 	const char *what;
 	size_t n;
 
 	if (kind == LINE_NONE || r->bytes > INI_FILE_BYTES)
 		return NULL;
-	if (r->line == 1) {
+	if (r->line == 1)
 		drop_bom(line);
-		section = *line == '[';
-	}
+	section = *line == '[';
 	if (kind == LINE_OK && strlen(line) > INI_LINE_BYTES)
 		kind = LINE_LONG;
 	what = check_line(r, line, kind);

@@ -92,7 +92,7 @@ resolve_workers(struct settings *st)
 static void
 load_sources(struct loading *l, const struct settings_source *src)
 {
-	load_environment(l);
+	load_environment(l, src->environment);
 	if (src->file != NULL)
 		load_file(l, src->stream);
 	for (size_t i = 0; i < src->n_opts; i++)

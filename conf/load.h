@@ -15,6 +15,8 @@ struct settings_source {
 	const char *const *opts; /* SECTION.KEY=VALUE each */
 	size_t n_opts;
 	const char *target; /* NULL: none */
+	/* NAME=VALUE each, then NULL; NULL: that of the process. */
+	const char *const *environment;
 };
 
 /* NULL: every mistake has been printed to `errors`, one a line. */

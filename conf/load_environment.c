@@ -2,8 +2,8 @@
  * PORT and WEB_CONCURRENCY as gunicorn reads them: defaults, read before
  * the file overrules them, so that a wrong one is a mistake in any case.
  */
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf/loading.h"
 #include "conf/types.h"
@@ -42,14 +42,32 @@ load_concurrency(struct loading *l, const char *value)
 		.value = value });
 }
 
-void
-load_environment(struct loading *l)
+/* NULL: not set, or empty, which counts as that. */
+static const char *
+variable(const char *const *environment, const char *name)
 {
-	const char *port = getenv("PORT");
-	const char *concurrency = getenv("WEB_CONCURRENCY");
+	size_t n = strlen(name);
 
-	if (port != NULL && *port != '\0')
-		load_port(l, port);
-	if (concurrency != NULL && *concurrency != '\0')
-		load_concurrency(l, concurrency);
+	for (; *environment != NULL; environment++)
+		if (strncmp(*environment, name, n) == 0 &&
+		    (*environment)[n] == '=')
+			return (*environment)[n + 1] != '\0' ?
+			    *environment + n + 1 :
+			    NULL;
+	return NULL;
+}
+
+void
+load_environment(struct loading *l, const char *const *environment)
+{
+	const char *value;
+
+	if (environment == NULL)
+		environment = (const char *const *)environ;
+	value = variable(environment, "PORT");
+	if (value != NULL)
+		load_port(l, value);
+	value = variable(environment, "WEB_CONCURRENCY");
+	if (value != NULL)
+		load_concurrency(l, value);
 }

@@ -57,7 +57,8 @@ void apps_finish(struct loading *);
 /* load_file.c, load_option.c, load_environment.c, load_target.c */
 void load_file(struct loading *, FILE *stream); /* NULL: opens l->file */
 void load_option(struct loading *, const char *opt);
-void load_environment(struct loading *);
+/* NULL: that of the process. */
+void load_environment(struct loading *, const char *const *environment);
 void load_target(struct loading *, const char *target);
 
 #define APP_PREFIX "app:"

@@ -15,11 +15,11 @@ enum on_reload { LIVE, RESTART };
 #define SECTION_APP "app" /* of the rows that each [app:NAME] has */
 
 struct setting {
-	enum setting_row row;
 	const char *section, *key, *def, *help;
 	const struct setting_type *type;
 	size_t offset; /* in struct settings or struct app_settings */
 	uint64_t min, max;
+	enum setting_row row;
 	enum on_reload on_reload;
 };
 
