@@ -209,7 +209,7 @@ pass_first(struct baton *b, const struct pf_app *app)
 static bool
 run_next(struct baton *b)
 {
-	struct pf_request *r = h1_ready_take(b->worker);
+	struct pf_request *r = ready_next(b->worker);
 
 	if (r == NULL)
 		return true; /* nobody wants that answer any more */

@@ -16,6 +16,7 @@
 #include "worker/mail.h"
 #include "worker/net/accept.h"
 #include "worker/net/deadline.h"
+#include "worker/ready.h"
 
 struct conn;
 struct heritage;
@@ -24,12 +25,6 @@ struct score_slot;
 struct settings;
 
 #define WORKER_SCRATCH_BYTES 65536
-
-/* Requests whose turn will come; guarded by the baton. */
-struct ready_list {
-	struct pf_request *first, *last;
-	unsigned n;
-};
 
 struct worker {
 	const struct heritage *heritage;

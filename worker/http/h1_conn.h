@@ -21,10 +21,6 @@ void h1_linger_late(struct deadline *, void *worker);
 void h1_queue_late(struct deadline *, void *worker);
 void h1_handler_late(struct deadline *, void *app);
 
-/* The next request whose turn it is; NULL: it was answered 503 or its client
- * left. */
-struct pf_request *h1_ready_take(struct worker *);
-
 /* The handler is through with it; or it goes on off the loop, in its thread or
  * in the module's hands. */
 void h1_request_finished(struct pf_request *);
@@ -32,5 +28,27 @@ void h1_request_in_work(struct pf_request *);
 
 /* Mail from a handler thread (MAIL_*). */
 void h1_request_mail(struct pf_request *, unsigned mail);
+
+/* ---- between h1_conn.c, h1_body.c and h1_late.c ------------------------ */
+
+/* Answers of the loop's own: a whole response; or one to a request that cannot
+ * be read to its end, after which the connection closes (`why` is logged). */
+void h1_respond_early(struct pf_request *, unsigned status,
+    unsigned retry_after_s);
+void h1_fail(struct pf_request *, unsigned status, const char *why);
+
+/* The head said that a body follows. */
+void h1_begin_body(struct pf_request *);
+void h1_read_body(struct conn *, struct pf_request *);
+/* The handler left it unread: read on, so that the connection can serve. */
+void h1_discard_begin(struct conn *, struct pf_request *);
+void h1_discard_body(struct conn *, struct pf_request *);
+/* A streaming handler learns why no more will come (a pf_result). */
+void h1_stream_fail(struct pf_request *, int error);
+/* As PF_ETIMEOUT, unless it is the handler that is slow. */
+void h1_stream_late(struct pf_request *);
+
+/* The response to `done` is sent, and the connection stays. */
+void h1_next_request(struct conn *, struct pf_request *done);
 
 #endif

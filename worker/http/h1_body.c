@@ -1,0 +1,247 @@
+/* Request bodies of HTTP/1 connections: read before the request is queued, or
+ * streamed while its handler runs, or read past it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "worker/conn.h"
+#include "worker/core.h"
+#include "worker/http/h1_conn.h"
+#include "worker/ready.h"
+#include "worker/request.h"
+
+/* Of a body that the handler left unread, so that the connection can stay. */
+#define DISCARD_MAX 65536
+
+/* What came after the body belongs to the next request. */
+static bool
+rest_keep(struct pf_request *r, const char *p, size_t n)
+{
+	if (n == 0)
+		return true;
+	r->rest = malloc(n);
+	if (r->rest == NULL)
+		return false;
+	memcpy(r->rest, p, n);
+	r->rest_n = n;
+	r->rest_owned = true;
+	return true;
+}
+
+/* A streamed body: the handler learns what came, or why no more will. */
+static void
+stream_changed(struct pf_request *r)
+{
+	pthread_cond_broadcast(&r->gate.changed);
+}
+
+void
+h1_stream_fail(struct pf_request *r, int error)
+{
+	pthread_mutex_lock(&r->gate.lock);
+	r->body.error = error;
+	stream_changed(r);
+	pthread_mutex_unlock(&r->gate.lock);
+	r->keep = false;
+	r->linger = true;
+}
+
+static const char *
+body_result_text(enum body_result result)
+{
+	switch (result) {
+	case BODY_BAD: return "malformed chunked body";
+	case BODY_TOO_BIG: return "body over max_body";
+	case BODY_FAILED: return "body could not be kept";
+	case BODY_MORE:
+	case BODY_DONE: break;
+	}
+	return "";
+}
+
+/* A body that is read before its request is queued. */
+static void
+body_fed(struct pf_request *r, enum body_result result)
+{
+	struct conn *c = r->conn;
+
+	switch (result) {
+	case BODY_DONE: ready_add(r); return;
+	case BODY_MORE:
+		c->state = CONN_BODY;
+		conn_watch(c, EV_READ);
+		deadline_set(&c->deadline, &r->worker->body, r->worker->now_ns);
+		return;
+	case BODY_FAILED:
+		log_error("body_dir %s", r->app->body_limits.dir);
+		__attribute__((fallthrough));
+	case BODY_BAD:
+	case BODY_TOO_BIG:
+		h1_fail(r, (unsigned)result, body_result_text(result));
+	}
+}
+
+/* A body that is read while its handler runs. */
+static void
+stream_fed(struct pf_request *r, enum body_result result)
+{
+	struct conn *c = r->conn;
+
+	switch (result) {
+	case BODY_MORE:
+		deadline_set(&c->deadline, &r->worker->body, r->worker->now_ns);
+		return;
+	case BODY_FAILED:
+		log_error("streamed body");
+		__attribute__((fallthrough));
+	case BODY_BAD:
+	case BODY_TOO_BIG:
+		r->linger = true;
+		r->keep = false;
+		__attribute__((fallthrough));
+	case BODY_DONE:
+		deadline_clear(&c->deadline);
+		conn_watch(c, c->io.events & EV_WRITE);
+	}
+}
+
+static enum body_result
+body_feed_locked(struct pf_request *r, char *p, size_t *n)
+{
+	enum body_result result;
+
+	pthread_mutex_lock(&r->gate.lock);
+	result = body_feed(&r->body, &r->app->body_limits, p, n);
+	if (r->body_shared)
+		stream_changed(r);
+	pthread_mutex_unlock(&r->gate.lock);
+	return result;
+}
+
+static void
+body_eof(struct conn *c, struct pf_request *r)
+{
+	if (c->state == CONN_BODY) {
+		conn_close(c); /* nobody is there to be answered */
+		return;
+	}
+	c->eof = true;
+	conn_watch(c, c->io.events & EV_WRITE);
+	h1_stream_fail(r, PF_EPROTO);
+}
+
+void
+h1_read_body(struct conn *c, struct pf_request *r)
+{
+	struct worker *w = c->worker;
+	size_t want, taken;
+	enum body_result result;
+	ssize_t n;
+
+	pthread_mutex_lock(&r->gate.lock);
+	want = body_wants(&r->body, WORKER_SCRATCH_BYTES);
+	pthread_mutex_unlock(&r->gate.lock);
+	if (want == 0) { /* complete, or the handler is slow */
+		deadline_clear(&c->deadline);
+		conn_watch(c, c->io.events & EV_WRITE);
+		return;
+	}
+	n = read(c->fd, w->scratch, want);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		body_eof(c, r);
+		return;
+	}
+	taken = (size_t)n;
+	result = body_feed_locked(r, w->scratch, &taken);
+	if (!rest_keep(r, w->scratch + taken, (size_t)n - taken))
+		result = BODY_FAILED;
+	if (c->state == CONN_BODY)
+		body_fed(r, result);
+	else
+		stream_fed(r, result);
+}
+
+void
+h1_discard_begin(struct conn *c, struct pf_request *r)
+{
+	c->state = CONN_DISCARDING;
+	r->body_shared = false;
+	r->discard_until = r->body.received + DISCARD_MAX;
+	conn_watch(c, EV_READ);
+	deadline_set(&c->deadline, &c->worker->body, c->worker->now_ns);
+}
+
+void
+h1_discard_body(struct conn *c, struct pf_request *r)
+{
+	struct worker *w = c->worker;
+	enum body_result result;
+	size_t taken;
+	ssize_t n;
+
+	r->body.at = r->body.used = 0;
+	n = read(c->fd, w->scratch, body_wants(&r->body, WORKER_SCRATCH_BYTES));
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0 || r->body.received > r->discard_until) {
+		conn_close(c);
+		return;
+	}
+	taken = (size_t)n;
+	result = body_feed(&r->body, &r->app->body_limits, w->scratch, &taken);
+	if (result == BODY_MORE)
+		return;
+	if (result != BODY_DONE ||
+	    !rest_keep(r, w->scratch + taken, (size_t)n - taken))
+		conn_linger(c);
+	else
+		h1_next_request(c, r);
+}
+
+void
+h1_begin_body(struct pf_request *r)
+{
+	struct pf_app *app = r->app;
+	char *raw = r->buf + r->head.length;
+	size_t n = r->buf_used - r->head.length;
+	enum body_result result;
+
+	if (r->head.content_length > app->body_limits.max) {
+		h1_fail(r, 413, body_result_text(BODY_TOO_BIG));
+		return;
+	}
+	body_init(&r->body, &r->head, &r->worker->h1_limits, &app->body_limits);
+	r->rest_n = n;
+	result = body_feed_first(&r->body, &app->body_limits, raw, &n);
+	r->rest = raw + n;
+	r->rest_n -= n;
+	r->continue_wanted = r->head.expect_continue && r->body.received == 0 &&
+	    !r->body.complete;
+	if (result != BODY_MORE || !app->body_limits.stream) {
+		if (result == BODY_MORE)
+			response_continue(r);
+		body_fed(r, result);
+		return;
+	}
+	r->body_shared = true;
+	ready_add(r);
+	conn_watch(r->conn, EV_READ);
+	deadline_set(&r->conn->deadline, &r->worker->body, r->worker->now_ns);
+}
+
+/* Unless it is the handler that is slow, and the ring is full. */
+void
+h1_stream_late(struct pf_request *r)
+{
+	bool starved;
+
+	pthread_mutex_lock(&r->gate.lock);
+	starved = r->body.starved;
+	pthread_mutex_unlock(&r->gate.lock);
+	if (!starved)
+		h1_stream_fail(r, PF_ETIMEOUT);
+}

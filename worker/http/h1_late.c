@@ -1,0 +1,156 @@
+/* What happens when a timeout of worker/conn.h's table passes. */
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/scoreboard.h"
+#include "conf/settings.h"
+#include "worker/conn.h"
+#include "worker/core.h"
+#include "worker/http/h1_conn.h"
+#include "worker/ready.h"
+#include "worker/request.h"
+
+/* Bytes of a target in the error log. */
+#define TARGET_LOGGED 256
+
+#define container_of(p, type, member)                                          \
+	((type *)(void *)((char *)(p)-offsetof(type, member)))
+
+static struct conn *
+conn_of(struct deadline *d)
+{
+	return container_of(d, struct conn, deadline);
+}
+
+void
+h1_head_late(struct deadline *d, void *worker)
+{
+	struct conn *c = conn_of(d);
+
+	(void)worker;
+	if (c->state == CONN_HEAD)
+		h1_fail(c->request, 408, "head late");
+	else if (c->state == CONN_IDLE)
+		conn_close(c); /* connected and said nothing */
+}
+
+void
+h1_body_late(struct deadline *d, void *worker)
+{
+	struct conn *c = conn_of(d);
+
+	(void)worker;
+	if (c->state == CONN_BODY)
+		h1_fail(c->request, 408, "body late");
+	else if (c->state == CONN_DISCARDING)
+		conn_close(c);
+	else if (c->state == CONN_QUEUED || c->state == CONN_RUNNING)
+		h1_stream_late(c->request);
+}
+
+void
+h1_send_late(struct deadline *d, void *worker)
+{
+	struct conn *c = conn_of(d);
+
+	(void)worker;
+	if (c->state == CONN_RUNNING || c->state == CONN_FLUSHING)
+		conn_reset(c); /* a handler learns it from its calls */
+}
+
+void
+h1_idle_late(struct deadline *d, void *worker)
+{
+	struct conn *c = conn_of(d);
+
+	(void)worker;
+	if (c->state == CONN_IDLE)
+		conn_close(c);
+}
+
+void
+h1_linger_late(struct deadline *d, void *worker)
+{
+	(void)worker;
+	conn_close(conn_of(d));
+}
+
+static void
+answer_504(struct conn *c)
+{
+	static const char text[] =
+	    "HTTP/1.1 504 Gateway Timeout\r\nContent-Type: text/plain\r\n"
+	    "Content-Length: 20\r\nConnection: close\r\n\r\n"
+	    "504 Gateway Timeout\n";
+
+	/* the socket was idle: it takes this, or the client is gone */
+	(void)send(c->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	conn_linger(c);
+}
+
+/* The handler keeps the request, and the client is not kept waiting. */
+void
+h1_handler_late(struct deadline *d, void *app)
+{
+	struct pf_request *r = container_of(d, struct pf_request, deadline);
+	struct worker *w = r->worker;
+	struct conn *c = r->conn;
+	struct str method = request_str(r, r->head.method);
+	struct str target = request_str(r, r->head.target);
+	double s = (double)(clock_now_ns() - r->run_ns) / 1e9;
+	bool committed;
+
+	(void)app;
+	log_warnx("app %s: %.*s %.*s runs for %.1f s: request_timeout",
+	    r->app->settings->name, (int)method.n, method.p,
+	    (int)(target.n < TARGET_LOGGED ? target.n : TARGET_LOGGED),
+	    target.p, s);
+	if ((atomic_load(&r->phase) & REQUEST_RETURNED) == 0) {
+		r->stuck = true;
+		w->n_stuck++;
+		worker_recycle(w, "a handler of app %s is stuck",
+		    r->app->settings->name);
+	}
+	if (c == NULL)
+		return;
+	committed = gate_abandon(&r->gate);
+	r->conn = NULL;
+	c->request = NULL;
+	SCORE_ADD(w->score, abandoned, 1);
+	access_log_add(&w->access_log, r, 504, 0);
+	if (committed)
+		conn_reset(c);
+	else
+		answer_504(c);
+}
+
+static bool
+client_left(const struct conn *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0 &&
+	    (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+/* First in, first out: the one that waits longest is the one to take. */
+void
+h1_queue_late(struct deadline *d, void *worker)
+{
+	struct worker *w = worker;
+	struct pf_request *r = ready_take(w);
+
+	(void)d;
+	if (r->conn != NULL && client_left(r->conn))
+		conn_close(r->conn);
+	if (r->conn == NULL) {
+		request_free(r);
+		worker_maybe_finish(w);
+		return;
+	}
+	r->keep = r->keep && r->body.complete;
+	h1_respond_early(r, 503,
+	    (unsigned)(w->settings->queue_timeout_ms / 1000) + 1);
+}
