@@ -8,9 +8,9 @@
 
 #include <prefork/module.h>
 
-#include "common/str.h"
 #include "worker/http/body.h"
 #include "worker/net/deadline.h"
+#include "worker/str.h"
 
 struct app_settings;
 struct settings;

@@ -268,6 +268,7 @@ baton_take(struct baton *b)
 static bool
 run_turn(struct baton *b)
 {
+	h1_pipelined(b->worker);
 	for (unsigned n = b->worker->ready.n; n > 0 && may_run(b); n--)
 		if (!run_next(b))
 			return false;
@@ -286,8 +287,8 @@ baton_hold(struct baton *b)
 			return;
 		if (w->finished)
 			break;
-		more = may_run(b);
-		if (w->ready.n > 0 && !more) {
+		more = may_run(b) || w->pipelined.n > 0;
+		if (w->ready.n > 0 && !may_run(b)) {
 			atomic_store(&b->queued, w->ready.n);
 			monitor_notice(b);
 		}

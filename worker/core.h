@@ -36,7 +36,8 @@ struct worker {
 	struct apps apps;
 	struct baton baton;
 	struct mailbox mailbox;
-	struct ready_list ready;
+	struct request_list ready;     /* complete: their turn will come */
+	struct request_list pipelined; /* bytes came with the last request */
 
 	struct acceptors acceptors;
 	struct conn *conns;

@@ -224,8 +224,9 @@ int
 apps_open(struct apps *apps, const struct settings *s, char *err,
     size_t err_size)
 {
-	struct failure f = { err, err_size };
+	struct failure f = { .text = err, .size = err_size };
 
+	err[0] = '\0';
 	return apps_each(apps, s, app_open, &f);
 }
 
@@ -233,8 +234,9 @@ int
 apps_check(struct apps *apps, const struct settings *s, char *err,
     size_t err_size)
 {
-	struct failure f = { err, err_size };
+	struct failure f = { .text = err, .size = err_size };
 
+	err[0] = '\0';
 	return apps_each(apps, s, app_check, &f);
 }
 

@@ -1,20 +1,40 @@
 #include "worker/ready.h"
+#include "common/assert.h"
 #include "worker/conn.h"
 #include "worker/core.h"
 #include "worker/request.h"
 
 void
-ready_add(struct pf_request *r)
+request_list_push(struct request_list *l, struct pf_request *r)
 {
-	struct worker *w = r->worker;
-	struct ready_list *l = &w->ready;
-
-	r->conn->state = CONN_QUEUED;
-	r->ready_ns = w->now_ns;
 	r->next = NULL;
 	*(l->last != NULL ? &l->last->next : &l->first) = r;
 	l->last = r;
 	l->n++;
+}
+
+struct pf_request *
+request_list_pop(struct request_list *l)
+{
+	struct pf_request *r = l->first;
+
+	if (r == NULL)
+		return NULL;
+	l->first = r->next;
+	if (l->first == NULL)
+		l->last = NULL;
+	l->n--;
+	return r;
+}
+
+void
+ready_add(struct pf_request *r)
+{
+	struct worker *w = r->worker;
+
+	r->conn->state = CONN_QUEUED;
+	r->ready_ns = w->now_ns;
+	request_list_push(&w->ready, r);
 	if (w->queue.after_ns != 0)
 		deadline_set(&r->deadline, &w->queue, w->now_ns);
 }
@@ -22,13 +42,9 @@ ready_add(struct pf_request *r)
 struct pf_request *
 ready_take(struct worker *w)
 {
-	struct ready_list *l = &w->ready;
-	struct pf_request *r = l->first;
+	struct pf_request *r = request_list_pop(&w->ready);
 
-	l->first = r->next;
-	if (l->first == NULL)
-		l->last = NULL;
-	l->n--;
+	pf_assert(r != NULL);
 	deadline_clear(&r->deadline);
 	acceptors_room(&w->acceptors);
 	return r;

@@ -5,10 +5,13 @@
 struct pf_request;
 struct worker;
 
-struct ready_list {
+struct request_list {
 	struct pf_request *first, *last;
 	unsigned n;
 };
+
+void request_list_push(struct request_list *, struct pf_request *);
+struct pf_request *request_list_pop(struct request_list *); /* or NULL */
 
 /* All a handler needs of it is here; queue_timeout begins. */
 void ready_add(struct pf_request *);

@@ -16,7 +16,6 @@
 
 #include <prefork/module.h>
 
-#include "common/str.h"
 #include "worker/arena.h"
 #include "worker/http/body.h"
 #include "worker/http/h1_parse.h"
@@ -24,6 +23,7 @@
 #include "worker/net/deadline.h"
 #include "worker/net/gate.h"
 #include "worker/net/peer.h"
+#include "worker/str.h"
 
 struct conn;
 struct worker;

@@ -46,7 +46,7 @@ bool baton_has_successor(struct baton *);
 /* The holder's handler goes on without the baton. */
 void baton_pass(struct baton *, struct pf_request *);
 
-void *monitor_main(void *baton);
+void *monitor_main(void *arg); /* the baton */
 /* Any thread: something may need a look. */
 void monitor_notice(struct baton *);
 

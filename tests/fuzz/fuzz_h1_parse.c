@@ -7,9 +7,9 @@
 #include <prefork/module.h>
 
 #include "common/assert.h"
-#include "common/str.h"
 #include "worker/http/field.h"
 #include "worker/http/h1_parse.h"
+#include "worker/str.h"
 
 #define MAX_FIELDS 8
 

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "common/str.h"
 #include "worker/http/h1_chunk.h"
+#include "worker/str.h"
 
 static const struct h1_limits limits = {
 	.request_line = 8192,

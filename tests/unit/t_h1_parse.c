@@ -15,9 +15,9 @@
 
 #include <prefork/module.h>
 
-#include "common/str.h"
 #include "worker/http/h1_chunk.h"
 #include "worker/http/h1_parse.h"
+#include "worker/str.h"
 
 #ifndef TESTS_DIR
 #define TESTS_DIR "tests"

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/str.h"
+#include "worker/str.h"
 
 /* RFC 9110 5.6.2: tchar.  1 or 0 for each byte. */
 extern const unsigned char field_tchar[256];

@@ -11,8 +11,6 @@
 #include "worker/http/uri.h"
 #include "worker/request.h"
 
-static void parse_head(struct conn *, struct pf_request *);
-
 /* ---- answers of the loop's own ----------------------------------------- */
 
 void
@@ -118,6 +116,7 @@ parse_head(struct conn *c, struct pf_request *r)
 		h1_fail(r, 431, "head over max_head");
 		return;
 	}
+	conn_watch(c, EV_READ);
 	if (c->deadline.list != &c->worker->header)
 		deadline_set(&c->deadline, &c->worker->header,
 		    c->worker->now_ns);
@@ -193,7 +192,8 @@ h1_readable(struct conn *c)
 
 /* ---- from the response to the next request ----------------------------- */
 
-/* Pipelined bytes move to the next request's buffer. */
+/* Pipelined bytes move to the next request's buffer.  They are parsed in the
+ * next turn: here it would recurse, once for each request a client sends. */
 static void
 begin_with_rest(struct conn *c, struct pf_request *done)
 {
@@ -215,8 +215,26 @@ begin_with_rest(struct conn *c, struct pf_request *done)
 	memcpy(r->buf, done->rest, done->rest_n);
 	r->buf_used = (uint32_t)done->rest_n;
 	request_free(done);
-	c->state = CONN_HEAD;
-	parse_head(c, r);
+	deadline_clear(&c->deadline);
+	c->state = CONN_QUEUED;
+	request_list_push(&c->worker->pipelined, r);
+}
+
+void
+h1_pipelined(struct worker *w)
+{
+	struct pf_request *r;
+
+	for (unsigned n = w->pipelined.n; n > 0; n--) {
+		r = request_list_pop(&w->pipelined);
+		if (r->conn == NULL) { /* closed meanwhile */
+			request_free(r);
+			worker_maybe_finish(w);
+			continue;
+		}
+		r->conn->state = CONN_HEAD;
+		parse_head(r->conn, r);
+	}
 }
 
 void

@@ -21,6 +21,9 @@ void h1_linger_late(struct deadline *, void *worker);
 void h1_queue_late(struct deadline *, void *worker);
 void h1_handler_late(struct deadline *, void *app);
 
+/* Requests that came with an earlier one: parses those that wait by now. */
+void h1_pipelined(struct worker *);
+
 /* The handler is through with it; or it goes on off the loop, in its thread or
  * in the module's hands. */
 void h1_request_finished(struct pf_request *);

@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-#include "common/str.h"
 #include "worker/http/h1_parse.h"
+#include "worker/str.h"
 
 /* RFC 9110 8.6.  What is larger than a file can be is refused too. */
 enum h1_result h1_content_length(struct str, uint64_t *out);

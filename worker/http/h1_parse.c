@@ -7,10 +7,10 @@
 
 #include <prefork/module.h>
 
-#include "common/str.h"
 #include "worker/http/field.h"
 #include "worker/http/h1_length.h"
 #include "worker/http/uri.h"
+#include "worker/str.h"
 
 /*
  * A head is taken line by line: empty lines, the request line, fields, the

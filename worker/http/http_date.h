@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-#include "common/str.h"
+#include "worker/str.h"
 
 #define HTTP_DATE_LENGTH 29 /* Sun, 06 Nov 1994 08:49:37 GMT */
 

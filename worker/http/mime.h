@@ -2,7 +2,7 @@
 #ifndef WORKER_HTTP_MIME_H
 #define WORKER_HTTP_MIME_H
 
-#include "common/str.h"
+#include "worker/str.h"
 
 /* By what follows the last dot of the last segment, in any case;
  * application/octet-stream for what is not in mime.def. */

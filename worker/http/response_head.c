@@ -1,12 +1,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/str.h"
 #include "worker/http/field.h"
 #include "worker/http/h1_length.h"
 #include "worker/http/http_date.h"
 #include "worker/http/response_head.h"
 #include "worker/http/status.h"
+#include "worker/str.h"
 
 static struct str
 slice(pf_str s)

@@ -7,7 +7,7 @@
 
 #include <prefork/module.h>
 
-#include "common/str.h"
+#include "worker/str.h"
 
 /* What GET or HEAD of a file with this strong entity tag (quotes included) and
  * modification time is to be answered with: 200, 304 or 412. */

@@ -7,7 +7,7 @@
 
 #include <prefork/module.h>
 
-#include "common/str.h"
+#include "worker/str.h"
 
 /* What lies behind the mount, without the slash before it.  false: nothing that
  * a file could have, such as "*". */

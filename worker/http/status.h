@@ -2,7 +2,7 @@
 #ifndef WORKER_HTTP_STATUS_H
 #define WORKER_HTTP_STATUS_H
 
-#include "common/str.h"
+#include "worker/str.h"
 
 /* "Unknown" for a code that has none of its own. */
 struct str status_reason(unsigned status);

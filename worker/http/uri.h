@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/str.h"
+#include "worker/str.h"
 
 /* Decodes percent-escapes once, RFC 3986 2.1.  out has room for raw.n bytes and
  * may be raw.p; *n_out is what it took.  false: a '%' without two hex digits,

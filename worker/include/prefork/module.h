@@ -43,7 +43,10 @@ typedef struct pf_str {
 } pf_str;
 
 /* Of a literal, as an initialiser. */
-#define PF_STR(literal) { "" literal, sizeof(literal) - 1 }
+#define PF_STR(literal)                                                        \
+	{                                                                      \
+		"" literal, sizeof(literal) - 1                                \
+	}
 
 /* Results.  >= 0 is fine, < 0 is an error. */
 enum pf_result {
@@ -55,11 +58,11 @@ enum pf_result {
 	PF_ETOOBIG = -3,  /* the body is over max_body */
 	PF_EPROTO = -4,   /* the body is malformed or was cut short */
 	PF_ESTATE = -5,   /* wrong order: write before start, start twice,
-	                     more bytes than the announced length */
+			     more bytes than the announced length */
 	PF_EINVAL = -6,   /* bad status, header name or value, or a hop-by-hop
-	                     header, which is prefork's to send */
+			     header, which is prefork's to send */
 	PF_ENOMEM = -7,   /* also: no thread could be made for a wait_* */
-	PF_ENOSYS = -8 /* not for this request (body_fd without a file) */
+	PF_ENOSYS = -8    /* not for this request (body_fd without a file) */
 };
 
 /* Well-known header fields: see prefork/headers.def. */
@@ -80,25 +83,25 @@ typedef struct pf_header {
 	uint16_t flags; /* PF_HF_*; ignored in responses */
 } pf_header;
 
-enum { /* pf_info.flags */
+enum {                       /* pf_info.flags */
 	PF_RF_KEEPALIVE = 1, /* the client would send another request */
-	PF_RF_EXPECT = 2,    /* it waits for 100 Continue (sent on first read) */
+	PF_RF_EXPECT = 2, /* it waits for 100 Continue (sent on first read) */
 	PF_RF_BODY_DONE = 4, /* the whole body is here: reads never wait */
 	PF_RF_UNIX = 8,      /* over a unix socket: no address, no port */
 	PF_RF_HEAD = 16      /* HEAD: answer as GET; prefork drops the body */
 };
 
 typedef struct pf_info {
-	uint32_t size;       /* sizeof(pf_info) in the host */
-	uint16_t http_minor; /* HTTP/1.x */
-	uint16_t flags;      /* PF_RF_* */
+	uint32_t size;         /* sizeof(pf_info) in the host */
+	uint16_t http_minor;   /* HTTP/1.x */
+	uint16_t flags;        /* PF_RF_* */
 	pf_str method, target; /* as received */
-	pf_str path;           /* %-decoded once, otherwise as received; any byte
-	                          but NUL; starts with '/', or is "*" */
-	pf_str raw_path;       /* of target, as received, without the query */
-	pf_str query;          /* after '?', as received */
-	size_t mount_len;      /* leading bytes of path that are the app's mount;
-	                          0 when mounted at "/" */
+	pf_str path;      /* %-decoded once, otherwise as received; any byte
+			     but NUL; starts with '/', or is "*" */
+	pf_str raw_path;  /* of target, as received, without the query */
+	pf_str query;     /* after '?', as received */
+	size_t mount_len; /* leading bytes of path that are the app's mount;
+			     0 when mounted at "/" */
 	const pf_header *headers; /* in the order received */
 	size_t n_headers;
 	int64_t body_length; /* 0 none, > 0 known, -1 not known yet */
@@ -109,7 +112,7 @@ typedef struct pf_info {
 	uint16_t remote_port, server_port;
 	uint64_t connection_id; /* unique in this worker */
 	uint64_t sequence;      /* n-th request of the connection, from 1 */
-	uint64_t start_ns;      /* CLOCK_MONOTONIC, when its head was complete */
+	uint64_t start_ns; /* CLOCK_MONOTONIC, when its head was complete */
 } pf_info;
 
 typedef void pf_release_fn(void *ud);
@@ -122,9 +125,10 @@ typedef struct pf_buf {
 	void *ud;
 } pf_buf;
 
-enum { /* flags of write and sendfile */
-	PF_END = 1,    /* these are the last bytes: as if end() followed */
-	PF_TAKE_FD = 2 /* sendfile: the fd is prefork's to close, on failure too */
+enum {              /* flags of write and sendfile */
+	PF_END = 1, /* these are the last bytes: as if end() followed */
+	PF_TAKE_FD =
+	    2 /* sendfile: the fd is prefork's to close, on failure too */
 };
 
 /* In order of importance, as the setting log.level names them. */
@@ -151,8 +155,8 @@ typedef struct pf_host {
 	    const char **value);
 	/* The app's `target` setting. [any] */
 	const char *(*target)(pf_app *);
-	/* Why check() or open() refuses: reaches the error log and the operator.
-	 * The last call wins. [main] */
+	/* Why check() or open() refuses: reaches the error log and the
+	 * operator. The last call wins. [main] */
 	void (*fail)(pf_app *, const char *fmt, ...)
 #ifdef __GNUC__
 	    __attribute__((format(printf, 2, 3)))
@@ -163,7 +167,8 @@ typedef struct pf_host {
 
 	/* Never NULL. [any] */
 	const pf_info *(*info)(pf_request *);
-	/* The first field of that name (any case); NULL if there is none. [any] */
+	/* The first field of that name (any case); NULL if there is none. [any]
+	 */
 	const pf_header *(*header)(pf_request *, const char *name);
 	/* Unread body bytes that lie in memory, at least one: PF_OK, PF_AGAIN,
 	 * PF_EOF or an error. The first call sends 100 Continue if the client
@@ -172,7 +177,8 @@ typedef struct pf_host {
 	/* Gives back the first n peeked bytes. [any] */
 	void (*consume)(pf_request *, size_t n);
 	/* peek, copy and consume in one: the number of bytes, 0 when there is
-	 * none for the reason in *result (PF_AGAIN, PF_EOF or an error). [any] */
+	 * none for the reason in *result (PF_AGAIN, PF_EOF or an error). [any]
+	 */
 	size_t (*read)(pf_request *, void *buf, size_t n, int *result);
 	/* Until peek would not say PF_AGAIN: PF_OK, PF_ETIMEOUT, PF_ECLOSED.
 	 * timeout_ms < 0: as long as prefork's own limits allow. Blocks.
@@ -192,34 +198,35 @@ typedef struct pf_host {
 	/* The head, once. status 200..599. reason.n == 0: the standard phrase.
 	 * length -1: not known, prefork frames (chunked, or until close for
 	 * HTTP/1.0). Content-Length among the headers is taken as length.
-	 * prefork adds Connection, framing and, unless they are among the headers,
-	 * Date and Server. Sent with the first bytes of the body, or by end().
-	 * [any] */
+	 * prefork adds Connection, framing and, unless they are among the
+	 * headers, Date and Server. Sent with the first bytes of the body, or
+	 * by end(). [any] */
 	int (*start)(pf_request *, unsigned status, pf_str reason,
 	    const pf_header *, size_t n, int64_t length);
 	/* Body bytes; always taken. PF_AGAIN: taken, but the client reads
 	 * slowly; wait_writable() before more. [any] */
 	int (*write)(pf_request *, const pf_buf *, size_t n, unsigned flags);
-	/* length bytes of fd from offset. A file that turns out shorter cuts the
-	 * connection. [any] */
+	/* length bytes of fd from offset. A file that turns out shorter cuts
+	 * the connection. [any] */
 	int (*sendfile)(pf_request *, int fd, int64_t offset, int64_t length,
 	    unsigned flags);
 	/* Until what waits to be sent is under the low-water mark: PF_OK,
-	 * PF_ETIMEOUT, PF_ECLOSED. Blocks. [handler and threads of the module] */
+	 * PF_ETIMEOUT, PF_ECLOSED. Blocks. [handler and threads of the module]
+	 */
 	int (*wait_writable)(pf_request *, int timeout_ms);
-	/* No more body. Short of the announced length: the connection is cut, and
-	 * the log says so. [any] */
+	/* No more body. Short of the announced length: the connection is cut,
+	 * and the log says so. [any] */
 	int (*end)(pf_request *);
 	/* The response ends here, and the connection is cut so that the client
 	 * can tell that it is incomplete: when done() is called, which is still
 	 * due. After end() it does nothing. [any] */
 	void (*abort)(pf_request *);
-	/* The module is finished with the handle: exactly once per request, from
-	 * any thread, in on_request or later. A response that was not ended is
-	 * aborted; none at all becomes a 500. [any] */
+	/* The module is finished with the handle: exactly once per request,
+	 * from any thread, in on_request or later. A response that was not
+	 * ended is aborted; none at all becomes a 500. [any] */
 	void (*done)(pf_request *);
-	/* start, write, end and done in one: the fast path. PF_OK: the handle is
-	 * gone (also when the client is). On an error nothing was sent, and
+	/* start, write, end and done in one: the fast path. PF_OK: the handle
+	 * is gone (also when the client is). On an error nothing was sent, and
 	 * done() is still due. [any] */
 	int (*respond)(pf_request *, unsigned status, const pf_header *,
 	    size_t n_headers, const pf_buf *, size_t n_bufs);
@@ -255,8 +262,8 @@ typedef struct pf_module {
 
 /* PREFORK_MODULE(.name = "hello", .on_request = hello); */
 #define PREFORK_MODULE(...)                                                    \
-	__attribute__((visibility("default"))) extern const pf_module          \
-	    prefork_module;                                                    \
+	__attribute__((                                                        \
+	    visibility("default"))) extern const pf_module prefork_module;     \
 	const pf_module prefork_module = { .abi = PREFORK_ABI,                 \
 		.size = sizeof(pf_module),                                     \
 		__VA_ARGS__ }

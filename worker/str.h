@@ -1,6 +1,6 @@
 /* A borrowed slice of bytes. */
-#ifndef COMMON_STR_H
-#define COMMON_STR_H
+#ifndef WORKER_STR_H
+#define WORKER_STR_H
 
 #include <stddef.h>
 #include <string.h>
