@@ -5,7 +5,7 @@
 #   2. root: make run, asked by curl; make check
 #   3. an ordinary user: the same, now that the packages are there
 # Run it as root, with debootstrap; the package source is the one this machine
-# uses.  FRESH_KEEP=1 keeps an existing build/fresh/root.
+# uses.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -23,6 +23,7 @@ unmount() {
 	done
 }
 trap unmount EXIT
+trap 'exit 1' HUP INT TERM
 unmount
 
 # The host's own package source: deb822 or one-line.
@@ -35,20 +36,17 @@ if [ -z "$mirror" ]; then
 	exit 1
 fi
 
-if [ -z "${FRESH_KEEP:-}" ] || [ ! -d "$root/usr" ]; then
-	rm -rf build/fresh
-	mkdir -p "$root"
-	debootstrap --variant=minbase --include=make,ca-certificates bookworm \
-		"$root" "$mirror" >build/fresh/debootstrap.log 2>&1 || {
-		tail -n 20 build/fresh/debootstrap.log >&2
-		exit 1
-	}
-	# How this machine reaches the archive: proxies and the like.
-	grep -lsr '^ *Acquire' /etc/apt/apt.conf /etc/apt/apt.conf.d |
-		xargs -rI{} cp -L {} "$root/etc/apt/apt.conf.d/" || :
-fi
-chroot "$root" id stranger >/dev/null 2>&1 ||
-	chroot "$root" useradd -m -s /bin/sh stranger
+rm -rf --one-file-system build/fresh
+mkdir -p "$root"
+debootstrap --variant=minbase --include=make,ca-certificates bookworm "$root" \
+	"$mirror" >build/fresh/debootstrap.log 2>&1 || {
+	tail -n 20 build/fresh/debootstrap.log >&2
+	exit 1
+}
+# How this machine reaches the archive: proxies and the like.
+grep -lsr '^ *Acquire' /etc/apt/apt.conf /etc/apt/apt.conf.d |
+	xargs -rI{} cp -L {} "$root/etc/apt/apt.conf.d/" || :
+chroot "$root" useradd -m -s /bin/sh stranger
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 mkdir -p "$root/dev/shm" "$root/dev/pts"
 mount -t proc proc "$root/proc"
@@ -94,12 +92,13 @@ serves() {
 
 # refuses TARGET: an ordinary user without the packages is told their names.
 refuses() {
+	local said
 	if said=$(as stranger "cd /home/stranger/src && make $1" 2>&1); then
 		echo "check-fresh: make $1 did not stop" >&2
 		exit 1
 	fi
 	echo "$said"
-	for name in libev-dev libev-devel libev-dev libinih; do
+	for name in libev-dev libev-devel libinih inih-dev; do
 		grep -q "$name" <<<"$said"
 	done
 }
