@@ -55,6 +55,7 @@ watch(struct acceptors *a, bool on)
 	if (a->watching == on || a->closed)
 		return;
 	a->watching = on;
+	a->yielding = false;
 	for (size_t i = 0; i < a->n; i++) {
 		if (on)
 			ev_io_start(a->worker->loop, &a->at[i].io);
@@ -84,14 +85,6 @@ on_pause_over(struct ev_loop *loop, ev_timer *t, int revents)
 		watch(a, true);
 }
 
-void
-acceptors_room(struct acceptors *a)
-{
-	if (!a->watching && !a->closed && !ev_is_active(&a->pause) &&
-	    has_room(a->worker))
-		watch(a, true);
-}
-
 /* The fewest connections a serving sibling has; UINT_MAX: there is none. */
 static unsigned
 least_of_siblings(const struct worker *w)
@@ -109,6 +102,20 @@ least_of_siblings(const struct worker *w)
 			least = open;
 	}
 	return least;
+}
+
+/* A sibling's chance is over as soon as this worker is no longer ahead: with
+ * short connections that is much sooner than the timer. */
+void
+acceptors_room(struct acceptors *a)
+{
+	if (a->watching || a->closed || !has_room(a->worker))
+		return;
+	if (a->yielding &&
+	    !share_yields(a->worker->n_conns, least_of_siblings(a->worker)))
+		ev_timer_stop(a->worker->loop, &a->pause);
+	if (!ev_is_active(&a->pause))
+		watch(a, true);
 }
 
 /* false: no more from this listener now. */
@@ -158,6 +165,7 @@ on_acceptable(struct ev_loop *loop, ev_io *io, int revents)
 		}
 		if (!a->insists && share_yields(w->n_conns, least)) {
 			pause_for(a, YIELD_S);
+			a->yielding = true;
 			return;
 		}
 		if (!accept_one(a, from))

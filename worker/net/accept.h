@@ -36,7 +36,8 @@ struct acceptors {
 	size_t n;
 	ev_timer pause;
 	bool watching, closed;
-	bool insists; /* siblings had their chance */
+	bool yielding; /* siblings have their chance */
+	bool insists;  /* they had it */
 };
 
 /* -1 and errno when memory is out. */

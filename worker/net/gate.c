@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -51,7 +52,7 @@ gate_open(struct gate *g, int fd)
 {
 	pthread_mutex_lock(&g->lock);
 	g->fd = fd;
-	g->abandoned = g->broken = g->committed = false;
+	g->abandoned = g->broken = g->committed = g->waited = false;
 	g->sent_bytes = 0;
 	pthread_mutex_unlock(&g->lock);
 }
@@ -229,7 +230,7 @@ gate_sendfile(struct gate *g, int fd, int64_t offset, int64_t length)
 	c = queue_add(g, 0);
 	if (c == NULL)
 		return gate_break(g, PF_ENOMEM);
-	c->fd = dup(fd);
+	c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (c->fd < 0)
 		return gate_break(g, PF_ENOMEM);
 	c->offset = offset;

@@ -31,6 +31,7 @@ struct gate {
 	bool abandoned;
 	bool broken;    /* a write failed: the client is gone */
 	bool committed; /* bytes of the final response were taken */
+	bool waited;    /* a handler is in a wait_*: abandoning ends that */
 	size_t queued_bytes;
 	struct gate_chunk *first, *last;
 	uint64_t sent_bytes; /* all that the kernel took */
