@@ -48,15 +48,15 @@ WORKER_C := \
   worker/arena.c worker/baton.c worker/conn.c worker/host.c \
   worker/http/access_log.c worker/http/body.c worker/http/field.c \
   worker/http/h1_body.c worker/http/h1_chunk.c worker/http/h1_conn.c \
-  worker/http/h1_late.c worker/http/h1_length.c \
-  worker/http/h1_parse.c worker/http/http_date.c worker/http/mime.c \
-  worker/http/response.c worker/http/response_head.c worker/http/static.c \
+  worker/http/h1_late.c worker/http/h1_length.c worker/http/h1_parse.c \
+  worker/http/http_date.c worker/http/mime.c worker/http/response.c \
+  worker/http/response_head.c worker/http/static.c \
   worker/http/static_condition.c worker/http/static_file.c \
   worker/http/static_path.c worker/http/status.c worker/http/uri.c \
   worker/mail.c worker/module.c worker/monitor.c worker/net/accept.c \
   worker/net/deadline.c worker/net/gate.c worker/net/peer.c worker/net/share.c \
-  worker/pool.c worker/ready.c worker/request.c worker/request_info.c worker/route.c \
-  worker/runner.c worker/worker.c
+  worker/pool.c worker/ready.c worker/request.c worker/request_info.c \
+  worker/route.c worker/runner.c worker/worker.c
 
 MAIN_C    := master/main.c
 MODULES   := hello echo

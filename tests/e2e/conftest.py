@@ -7,6 +7,7 @@ import signal
 import pytest
 
 import prefork
+import testmods
 
 LIMIT_S = 180 if prefork.SANITIZED else 60
 
@@ -74,3 +75,11 @@ def gate(tmp_path):
 @pytest.fixture
 def gates(tmp_path):
     return [Gate(tmp_path / "gate", str(n)) for n in range(8)]
+
+
+@pytest.fixture
+def hold(tmp_path):
+    """Where handlers of mod_gate wait."""
+    h = testmods.Hold(tmp_path / "hold")
+    yield h
+    h.close()

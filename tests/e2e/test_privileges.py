@@ -3,19 +3,29 @@ import grp
 import os
 import pathlib
 import pwd
+import shutil
+import tempfile
 
 import pytest
 
-from prefork import run
+from prefork import PROBE, run
 
 root = pytest.mark.skipif(os.getuid() != 0, reason="only root can switch")
 
 
+@pytest.fixture
+def probe():
+    """The probe where everybody may read it: the tree may be root's own."""
+    with tempfile.TemporaryDirectory() as public:
+        os.chmod(public, 0o755)
+        yield {"app:probe": {"type": "module",
+                             "target": shutil.copy(PROBE, public)}}
+
+
 @root
-def test_the_workers_are_nobody_and_the_master_is_root(start, tmp_path):
-    tmp_path.chmod(0o755)
+def test_the_workers_are_nobody_and_the_master_is_root(start, probe):
     nobody = pwd.getpwnam("nobody")
-    s = start({"server": {"user": "nobody"}})
+    s = start({"server": {"user": "nobody"}, **probe})
     assert s.get("/ids").body.decode() == f"{nobody.pw_uid} {nobody.pw_gid}"
     assert os.stat(f"/proc/{s.pid}").st_uid == 0
     for pid in s.workers():
@@ -28,17 +38,17 @@ def test_the_workers_are_nobody_and_the_master_is_root(start, tmp_path):
 
 
 @root
-def test_a_group_of_its_own(start):
+def test_a_group_of_its_own(start, probe):
     daemon = grp.getgrnam("daemon")
-    s = start({"server": {"user": "nobody", "group": "daemon"}})
+    s = start({"server": {"user": "nobody", "group": "daemon"}, **probe})
     assert s.get("/ids").body.decode().split()[1] == str(daemon.gr_gid)
 
 
 @root
-def test_the_access_log_is_opened_as_root(start, tmp_path):
-    tmp_path.chmod(0o755)
+def test_the_access_log_is_opened_as_root(start, probe, tmp_path):
     log = tmp_path / "access.log"
-    s = start({"server": {"user": "nobody"}, "log": {"access": log}})
+    s = start({"server": {"user": "nobody"}, "log": {"access": log},
+               **probe})
     s.get("/ids")
     s.stop()
     assert "/ids" in log.read_text()
