@@ -113,6 +113,13 @@ put_quoted(char *at, struct str s)
 	return at;
 }
 
+static char *
+put(char *at, struct str s)
+{
+	memcpy(at, s.p, s.n);
+	return at + s.n;
+}
+
 static struct str
 field(const struct pf_request *r, unsigned id)
 {
@@ -132,8 +139,8 @@ put_request_line(char *at, const struct pf_request *r)
 	at = put_quoted(at, request_str(r, r->head.method));
 	*at++ = ' ';
 	at = put_quoted(at, request_str(r, r->head.target));
-	memcpy(at, r->head.minor >= 1 ? " HTTP/1.1" : " HTTP/1.0", 9);
-	return at + 9;
+	return put(at,
+	    r->head.minor >= 1 ? STR(" HTTP/1.1") : STR(" HTTP/1.0"));
 }
 
 /* At most 4 * QUOTED_MAX * 4 bytes and a little. */
@@ -149,10 +156,9 @@ put_line(struct access_log *l, char *at, const struct pf_request *r,
 	at = put_request_line(at, r);
 	at += sprintf(at, "\" %u %lld \"", status, (long long)body_bytes);
 	at = put_quoted(at, field(r, PF_H_REFERER));
-	memcpy(at, "\" \"", 3);
-	at = put_quoted(at + 3, field(r, PF_H_USER_AGENT));
-	memcpy(at, "\"\n", 2);
-	return at + 2;
+	at = put(at, STR("\" \""));
+	at = put_quoted(at, field(r, PF_H_USER_AGENT));
+	return put(at, STR("\"\n"));
 }
 
 void
