@@ -1,0 +1,93 @@
+"""The modules of tests/modules, and what tests of the worker ask of it."""
+import contextlib
+import os
+import pathlib
+import select
+import threading
+
+from prefork import BUILD, PATIENCE
+
+
+def module(name, mount="/", **more):
+    """The section of an app with tests/modules/mod_NAME.c."""
+    return {"type": "module", "target": BUILD / f"tests/mod_{name}.so",
+            "mount": mount, **more}
+
+
+class Hold:
+    """Handlers of mod_gate wait until let() lets them through.
+
+    The log says "inside N" for each that waits."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        path.chmod(0o666)
+        self.path = path
+        self.file = os.open(path, os.O_RDWR)
+
+    def app(self, mount="/", **more):
+        return module("gate", mount, **{"option.fifo": self.path, **more})
+
+    def let(self, n=1):
+        os.write(self.file, b"x" * n)
+
+    def close(self):
+        os.close(self.file)
+
+
+def status_of(pid):
+    """/proc/PID/status as a dict."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return dict(line.split(":", 1) for line in text.splitlines())
+
+
+def memory_kib(pid, key="VmHWM"):
+    return int(status_of(pid)[key].split()[0])
+
+
+def threads(pid):
+    """The names of its threads that serve: handlers and the first."""
+    names = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            names.append((task / "comm").read_text().strip())
+    return names
+
+
+def handlers(pid):
+    """How many threads but the first serve."""
+    return threads(pid).count("handler")
+
+
+def cpu_ticks(pid):
+    text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    fields = text[text.rindex(")") + 2:].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def connected(server, n, stack):
+    """n clients, closed with the stack."""
+    return [stack.enter_context(server.connect()) for _ in range(n)]
+
+
+def is_reset(client):
+    """Until the server resets the connection; False: it did not in time."""
+    poll = select.poll()
+    poll.register(client.sock, 0)  # only POLLERR and POLLHUP
+    return bool(poll.poll(PATIENCE * 1000))
+
+
+@contextlib.contextmanager
+def sending(client, chunks):
+    """A thread that sends; it ends when the server no longer takes it."""
+    def run():
+        with contextlib.suppress(OSError):
+            for c in chunks:
+                client.sock.sendall(c)
+    t = threading.Thread(target=run)
+    t.start()
+    try:
+        yield t
+    finally:
+        t.join(PATIENCE)
+        assert not t.is_alive(), "the client still sends"
