@@ -16,11 +16,11 @@
 
 #define EAGER_US   300    /* a handler this slow is run without the baton */
 #define AVERAGE_US 100000 /* one slower counts as this in the average */
-#define IDLE_S     10     /* a thread that waited that long may go */
+#define IDLE_S     4      /* a thread not needed for that long may go */
 
 static _Thread_local struct runner *self; /* NULL: a thread of a module */
 
-static void *runner_main(void *baton);
+static void *runner_main(void *arg); /* the baton */
 
 /* ---- threads ----------------------------------------------------------- */
 
@@ -148,8 +148,11 @@ run_handler(struct pf_request *r)
 static void
 off_loop_done(struct baton *b, struct pf_request *r, bool complete)
 {
+	/* whoever took the baton may still be counting this handler */
+	pthread_mutex_lock(&b->lock);
 	atomic_store(&self->off_loop, 0);
 	atomic_fetch_sub(&b->running, 1);
+	pthread_mutex_unlock(&b->lock);
 	if (complete)
 		mail_send(&b->worker->mailbox, r, MAIL_FINISHED);
 	else
@@ -229,23 +232,51 @@ may_run(struct baton *b)
 
 /* ---- holding it -------------------------------------------------------- */
 
-/* false: the worker is to end. */
+/* This thread took the baton, and `waiting` others did not: if so many never
+ * did for a while, all but one of them are too many.  They take turns, so none
+ * of them need ever wait for IDLE_S. */
+static void
+idle_note(struct baton *b)
+{
+	uint64_t now = clock_now_ns();
+
+	if (b->waiting < b->idle_least)
+		b->idle_least = b->waiting;
+	if (now - b->idle_since_ns < IDLE_S * NS_PER_S)
+		return;
+	b->idle_excess = b->idle_least > 1 ? b->idle_least - 1 : 0;
+	b->idle_least = b->waiting;
+	b->idle_since_ns = now;
+}
+
+/* false: it waited for nothing, or is one too many. */
+static bool
+baton_wait(struct baton *b, struct timespec *until)
+{
+	if (!self->is_main && b->waiting > 1 && b->idle_excess > 0) {
+		b->idle_excess--;
+		return false;
+	}
+	if (pthread_cond_timedwait(&b->changed, &b->lock, until) != ETIMEDOUT)
+		return true;
+	until->tv_sec += IDLE_S;
+	return self->is_main || b->waiting < 2;
+}
+
+/* false: the worker is to end, or this thread. */
 static bool
 baton_take(struct baton *b)
 {
-	struct timespec until;
 	struct pf_request *r;
+	struct timespec until;
+	bool stays = true;
 
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += IDLE_S;
 	pthread_mutex_lock(&b->lock);
 	b->waiting++;
-	while (!b->is_free && !b->stopping) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += IDLE_S;
-		if (pthread_cond_timedwait(&b->changed, &b->lock, &until) ==
-			ETIMEDOUT &&
-		    !b->is_free && !self->is_main && b->waiting > 1)
-			break;
-	}
+	while (!b->is_free && !b->stopping && stays)
+		stays = baton_wait(b, &until);
 	b->waiting--;
 	if (!b->is_free || b->stopping) {
 		threads_changed(b, -1, +1);
@@ -254,6 +285,7 @@ baton_take(struct baton *b)
 	}
 	b->is_free = false;
 	b->holder = self;
+	idle_note(b);
 	r = b->handed_over;
 	b->handed_over = NULL;
 	pthread_mutex_unlock(&b->lock);

@@ -35,6 +35,9 @@ struct baton {
 	bool is_free, stopping;      /* guarded by lock, as is what follows */
 	unsigned n_threads, waiting; /* threads that serve, that want it */
 	unsigned leaving;            /* threads that tidy up after themselves */
+	/* waiting, at least, since then; and how many of them may leave */
+	unsigned idle_least, idle_excess;
+	uint64_t idle_since_ns;
 	unsigned max_threads;
 	struct runner *runners;
 	struct runner *holder;
