@@ -202,11 +202,13 @@ wait_for(pf_request *r, waits_fn *waits, int timeout_ms)
 		until.tv_nsec -= (long)NS_PER_S;
 		until.tv_sec++;
 	}
+	r->gate.waited = true;
 	while (!r->gate.abandoned && waits(r) && err != ETIMEDOUT)
 		err = timeout_ms < 0 ?
 		    pthread_cond_wait(&r->gate.changed, &r->gate.lock) :
 		    pthread_cond_timedwait(&r->gate.changed, &r->gate.lock,
 			&until);
+	r->gate.waited = false;
 	if (r->gate.abandoned)
 		return PF_ECLOSED;
 	return waits(r) ? PF_ETIMEOUT : PF_OK;

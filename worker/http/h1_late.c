@@ -90,6 +90,34 @@ answer_504(struct conn *c)
 	conn_linger(c);
 }
 
+static bool
+is_waited(struct gate *g)
+{
+	bool waited;
+
+	pthread_mutex_lock(&g->lock);
+	waited = g->waited && !g->abandoned;
+	pthread_mutex_unlock(&g->lock);
+	return waited;
+}
+
+/* on_request has not returned.  One that waits for its client is about to be
+ * told: else whoever sends or reads slowly could have workers replaced. */
+static void
+handler_stuck(struct pf_request *r)
+{
+	struct worker *w = r->worker;
+
+	if (is_waited(&r->gate)) {
+		deadline_set(&r->deadline, &r->app->in_work, clock_now_ns());
+		return;
+	}
+	r->stuck = true;
+	w->n_stuck++;
+	worker_recycle(w, "a handler of app %s is stuck",
+	    r->app->settings->name);
+}
+
 /* The handler keeps the request, and the client is not kept waiting. */
 void
 h1_handler_late(struct deadline *d, void *app)
@@ -107,12 +135,8 @@ h1_handler_late(struct deadline *d, void *app)
 	    r->app->settings->name, (int)method.n, method.p,
 	    (int)(target.n < TARGET_LOGGED ? target.n : TARGET_LOGGED),
 	    target.p, s);
-	if ((atomic_load(&r->phase) & REQUEST_RETURNED) == 0) {
-		r->stuck = true;
-		w->n_stuck++;
-		worker_recycle(w, "a handler of app %s is stuck",
-		    r->app->settings->name);
-	}
+	if ((atomic_load(&r->phase) & REQUEST_RETURNED) == 0)
+		handler_stuck(r);
 	if (c == NULL)
 		return;
 	committed = gate_abandon(&r->gate);
