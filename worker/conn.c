@@ -100,7 +100,12 @@ request_drop(struct conn *c)
 	case CONN_BODY:
 	case CONN_FLUSHING:
 	case CONN_DISCARDING:
-	case CONN_LINGERING: request_free(r); break;
+	case CONN_LINGERING:
+		if (atomic_load(&r->mail) != 0) /* freed when it arrives */
+			mail_send(&c->worker->mailbox, r, MAIL_FINISHED);
+		else
+			request_free(r);
+		break;
 	}
 }
 

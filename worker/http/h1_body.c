@@ -68,7 +68,10 @@ body_fed(struct pf_request *r, enum body_result result)
 	struct conn *c = r->conn;
 
 	switch (result) {
-	case BODY_DONE: ready_add(r); return;
+	case BODY_DONE:
+		deadline_clear(&c->deadline); /* the client is done */
+		ready_add(r);
+		return;
 	case BODY_MORE:
 		c->state = CONN_BODY;
 		conn_watch(c, EV_READ);
@@ -83,6 +86,19 @@ body_fed(struct pf_request *r, enum body_result result)
 	}
 }
 
+/* While its handler runs a connection has one timeout: if the client keeps us
+ * waiting in both directions, that of sending. */
+static void
+stream_deadline(struct conn *c, struct deadline_list *l)
+{
+	if (c->deadline.list == &c->worker->send)
+		return;
+	if (l != NULL)
+		deadline_set(&c->deadline, l, c->worker->now_ns);
+	else
+		deadline_clear(&c->deadline);
+}
+
 /* A body that is read while its handler runs. */
 static void
 stream_fed(struct pf_request *r, enum body_result result)
@@ -90,9 +106,7 @@ stream_fed(struct pf_request *r, enum body_result result)
 	struct conn *c = r->conn;
 
 	switch (result) {
-	case BODY_MORE:
-		deadline_set(&c->deadline, &r->worker->body, r->worker->now_ns);
-		return;
+	case BODY_MORE: stream_deadline(c, &c->worker->body); return;
 	case BODY_FAILED:
 		log_error("streamed body");
 		__attribute__((fallthrough));
@@ -102,7 +116,7 @@ stream_fed(struct pf_request *r, enum body_result result)
 		r->keep = false;
 		__attribute__((fallthrough));
 	case BODY_DONE:
-		deadline_clear(&c->deadline);
+		stream_deadline(c, NULL);
 		conn_watch(c, c->io.events & EV_WRITE);
 	}
 }
@@ -144,7 +158,7 @@ h1_read_body(struct conn *c, struct pf_request *r)
 	want = body_wants(&r->body, WORKER_SCRATCH_BYTES);
 	pthread_mutex_unlock(&r->gate.lock);
 	if (want == 0) { /* complete, or the handler is slow */
-		deadline_clear(&c->deadline);
+		stream_deadline(c, NULL);
 		conn_watch(c, c->io.events & EV_WRITE);
 		return;
 	}
