@@ -78,17 +78,26 @@ module_adopt(struct module *m, const pf_module *theirs)
 	return NULL;
 }
 
+/* What dlopen() says, without the path that it begins with. */
+static const char *
+dlopen_text(const char *path)
+{
+	const char *why = dlerror(); /* NOLINT(concurrency-mt-unsafe) */
+	size_t n = strlen(path);
+
+	if (why == NULL)
+		return "cannot be loaded";
+	return strncmp(why, path, n) == 0 && why[n] == ':' ? why + n + 2 : why;
+}
+
 static const char *
 module_open(struct module *m)
 {
 	const pf_module *theirs;
-	const char *why;
 
 	m->handle = dlopen(m->path, RTLD_NOW | RTLD_LOCAL);
-	if (m->handle == NULL) {
-		why = dlerror(); /* NOLINT(concurrency-mt-unsafe) */
-		return why != NULL ? why : "cannot be loaded";
-	}
+	if (m->handle == NULL)
+		return dlopen_text(m->path);
 	theirs = dlsym(m->handle, "prefork_module");
 	if (theirs == NULL)
 		return "not a prefork module: it exports no prefork_module";

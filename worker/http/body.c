@@ -139,13 +139,15 @@ ring_store(struct body *b, const struct body_limits *limits, const char *p,
 static bool
 store(struct body *b, const struct body_limits *limits, const char *p, size_t n)
 {
+	if (n == 0)
+		return true; /* framing only */
 	switch (b->place) {
 	case BODY_MEMORY: return memory_store(b, limits, p, n);
 	case BODY_FILE: return file_write(b, p, n);
 	case BODY_RING: return ring_store(b, limits, p, n);
-	case BODY_SLICE: break;
+	case BODY_SLICE: break; /* was complete from the start */
 	}
-	return n == 0;
+	return false;
 }
 
 /* ---- feeding ----------------------------------------------------------- */

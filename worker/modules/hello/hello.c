@@ -3,7 +3,7 @@
  *
  *   [app:hello]
  *   type = module
- *   target = hello
+ *   target = hello.so
  *   option.text = Good morning     ; instead of "Hello, World!"
  *
  * It answers every request, whatever its method, path or body, with one text.
