@@ -163,10 +163,13 @@ on_acceptable(struct ev_loop *loop, ev_io *io, int revents)
 			watch(a, false);
 			return;
 		}
-		if (!a->insists && share_yields(w->n_conns, least)) {
-			pause_for(a, YIELD_S);
-			a->yielding = true;
-			return;
+		if (share_yields(w->n_conns, least)) {
+			if (!a->insists) {
+				pause_for(a, YIELD_S);
+				a->yielding = true;
+				return;
+			}
+			a->insists = false; /* on one, not on a burst */
 		}
 		if (!accept_one(a, from))
 			break;

@@ -4,7 +4,7 @@
 bool
 share_yields(unsigned mine, unsigned least)
 {
-	unsigned slack = least / 4 > 2 ? least / 4 : 2;
+	unsigned slack = least / 4 > 1 ? least / 4 : 1;
 
 	return mine >= least && mine - least > slack;
 }
