@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include "common/channel.h"
 #include "common/fd.h"
@@ -70,6 +73,15 @@ become_worker(struct master *m, const struct heritage *h,
 	return worker_main(h);
 }
 
+/* A worker ends by _exit(), where LeakSanitizer does not look by itself. */
+static void
+leaks_check(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	__lsan_do_leak_check();
+#endif
+}
+
 int
 spawn_worker(struct master *m, unsigned slot, struct deployment *d)
 {
@@ -82,7 +94,7 @@ spawn_worker(struct master *m, unsigned slot, struct deployment *d)
 		.access_log_fd = d->logs.access_fd };
 	struct score_slot *score = &m->scoreboard->slot[slot];
 	sigset_t all, was;
-	int channel[2] = { -1, -1 };
+	int channel[2] = { -1, -1 }, status;
 	pid_t pid;
 
 	if (channel_pair(channel) < 0)
@@ -98,7 +110,9 @@ spawn_worker(struct master *m, unsigned slot, struct deployment *d)
 	if (pid == 0) {
 		close(channel[0]);
 		h.channel_fd = channel[1];
-		_exit(become_worker(m, &h, d, &was));
+		status = become_worker(m, &h, d, &was);
+		leaks_check();
+		_exit(status);
 	}
 	pthread_sigmask(SIG_SETMASK, &was, NULL);
 	if (pid < 0)
