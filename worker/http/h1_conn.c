@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -260,6 +261,19 @@ log_response(const struct pf_request *r)
 	    p->bodiless ? 0 : p->written);
 }
 
+/* Would closing send a reset, because bytes of the client lie unread? */
+static bool
+close_resets(const struct conn *c, const struct pf_request *r)
+{
+	char byte;
+
+	if (r->linger || r->rest_n > 0 || !r->body.complete)
+		return true;
+	/* it is us who close: the next request may be here already */
+	return r->head.keepalive &&
+	    recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /* All of the response is with the kernel. */
 static void
 response_sent(struct conn *c, struct pf_request *r)
@@ -272,7 +286,7 @@ response_sent(struct conn *c, struct pf_request *r)
 	} else if (r->body.complete && !close) {
 		h1_next_request(c, r);
 	} else if (close || r->continue_wanted || r->body.error != 0) {
-		if (r->linger || r->rest_n > 0 || !r->body.complete)
+		if (close_resets(c, r))
 			conn_linger(c);
 		else
 			conn_close(c);
