@@ -83,16 +83,19 @@ memory_to_file(struct body *b, const char *dir)
 	return true;
 }
 
+/* need <= limit; a length that is known is allocated once. */
 static bool
 memory_grow(struct body *b, size_t need, size_t limit)
 {
 	size_t cap = b->cap > 0 ? b->cap : 4096;
 	char *p;
 
-	if (!b->chunked && b->left < limit && b->used + b->left > cap)
-		cap = b->used + (size_t)b->left;
 	while (cap < need)
 		cap *= 2;
+	if (!b->chunked && b->left <= limit - need)
+		cap = need + (size_t)b->left;
+	if (cap > limit)
+		cap = limit;
 	p = realloc(b->mem, cap);
 	if (p == NULL)
 		return false;
@@ -156,14 +159,17 @@ store(struct body *b, const struct body_limits *limits, const char *p, size_t n)
 static enum body_result
 decode(struct body *b, char *raw, size_t *n_in, size_t *n_out)
 {
+	enum h1_result r;
+
 	if (b->chunked) {
 		*n_out = *n_in;
-		switch (
-		    (int)h1_chunk_decode(&b->chunk, raw, n_in, raw, n_out)) {
-		case H1_OK: return BODY_DONE;
-		case H1_MORE: return BODY_MORE;
-		default: return BODY_BAD;
-		}
+		r = h1_chunk_decode(&b->chunk, raw, n_in, raw, n_out);
+		if (r == H1_OK)
+			return BODY_DONE;
+		if (r == H1_MORE)
+			return BODY_MORE;
+		return h1_result_status(r) == BODY_TRAILERS ? BODY_TRAILERS :
+							      BODY_BAD;
 	}
 	if (*n_in > b->left)
 		*n_in = (size_t)b->left;
@@ -179,7 +185,7 @@ body_feed(struct body *b, const struct body_limits *limits, char *raw,
 	size_t n_out;
 	enum body_result result = decode(b, raw, n, &n_out);
 
-	if (result == BODY_BAD) {
+	if (result == BODY_BAD || result == BODY_TRAILERS) {
 		b->error = PF_EPROTO;
 		return result;
 	}
@@ -268,8 +274,8 @@ body_consume(struct body *b, size_t n)
 	pf_assert(n <= b->used);
 	b->used -= n;
 	b->at += n;
-	if (b->place == BODY_RING && b->at == b->cap)
-		b->at = 0;
+	if (b->place == BODY_RING && b->at >= b->cap)
+		b->at -= b->cap;
 	b->starved = false;
 	return waits;
 }

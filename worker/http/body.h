@@ -61,7 +61,8 @@ enum body_result {
 	BODY_DONE = 1,
 	BODY_BAD = 400,
 	BODY_TOO_BIG = 413,
-	BODY_FAILED = 500 /* memory or disk; errno */
+	BODY_TRAILERS = 431, /* too many, or too long */
+	BODY_FAILED = 500    /* memory or disk; errno */
 };
 
 /*

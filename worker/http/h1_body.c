@@ -54,6 +54,7 @@ body_result_text(enum body_result result)
 	switch (result) {
 	case BODY_BAD: return "malformed chunked body";
 	case BODY_TOO_BIG: return "body over max_body";
+	case BODY_TRAILERS: return "too many trailers";
 	case BODY_FAILED: return "body could not be kept";
 	case BODY_MORE:
 	case BODY_DONE: break;
@@ -81,6 +82,7 @@ body_fed(struct pf_request *r, enum body_result result)
 		log_error("body_dir %s", r->app->body_limits.dir);
 		__attribute__((fallthrough));
 	case BODY_BAD:
+	case BODY_TRAILERS:
 	case BODY_TOO_BIG:
 		h1_fail(r, (unsigned)result, body_result_text(result));
 	}
@@ -111,6 +113,7 @@ stream_fed(struct pf_request *r, enum body_result result)
 		log_error("streamed body");
 		__attribute__((fallthrough));
 	case BODY_BAD:
+	case BODY_TRAILERS:
 	case BODY_TOO_BIG:
 		r->linger = true;
 		r->keep = false;
