@@ -11,7 +11,7 @@
 #include "worker/net/gate.h"
 
 #define COPY_BYTES   4096     /* room a chunk of copied bytes has at least */
-#define SENDFILE_MAX 0x200000 /* bytes a call, so that nobody starves */
+#define SENDFILE_MAX 0x200000 /* bytes a turn, so that nobody starves */
 
 /* Bytes that wait: copied behind the struct, referenced, or of a file. */
 struct gate_chunk {
@@ -194,24 +194,24 @@ gate_send(struct gate *g, struct gate_part *parts, size_t n_parts, bool more)
 	return g->queued_bytes > GATE_HIGH_BYTES ? PF_AGAIN : PF_OK;
 }
 
-/* Moves *offset and *length on.  0: all sent or the socket is full; -1: the
- * client is gone, or the file is shorter than was promised. */
+/* At most SENDFILE_MAX bytes; moves *offset and *length on.  0: sent, or the
+ * socket is full; -1: the client is gone, or the file is shorter than was
+ * promised. */
 static int
 sendfile_now(struct gate *g, int fd, off_t *offset, size_t *length)
 {
-	while (*length > 0) {
-		size_t want = *length < SENDFILE_MAX ? *length : SENDFILE_MAX;
-		ssize_t n = sendfile(g->fd, fd, offset, want);
+	size_t want = *length < SENDFILE_MAX ? *length : SENDFILE_MAX;
+	ssize_t n;
 
-		if (n > 0) {
-			*length -= (size_t)n;
-			g->sent_bytes += (uint64_t)n;
-			continue;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
+	if (want == 0)
+		return 0;
+	do
+		n = sendfile(g->fd, fd, offset, want);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
 		return n < 0 && errno == EAGAIN ? 0 : -1;
-	}
+	*length -= (size_t)n;
+	g->sent_bytes += (uint64_t)n;
 	return 0;
 }
 
