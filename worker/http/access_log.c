@@ -36,17 +36,19 @@ access_log_fini(struct access_log *l)
 	l->buf = NULL;
 }
 
-/* Whole lines that a pipe takes in one piece. */
+/* Whole lines that a pipe takes in one piece; or one that is longer. */
 static size_t
 piece(const struct access_log *l, size_t at)
 {
+	const char *from = l->buf + at, *end;
 	size_t n = l->n - at;
-	const char *end;
 
 	if (!l->is_pipe || n <= PIPE_BUF)
 		return n;
-	end = memrchr(l->buf + at, '\n', PIPE_BUF);
-	return end != NULL ? (size_t)(end + 1 - (l->buf + at)) : n;
+	end = memrchr(from, '\n', PIPE_BUF);
+	if (end == NULL)
+		end = memchr(from, '\n', n);
+	return end != NULL ? (size_t)(end + 1 - from) : n;
 }
 
 void
