@@ -44,7 +44,6 @@ h1_stream_fail(struct pf_request *r, int error)
 	r->body.error = error;
 	stream_changed(r);
 	pthread_mutex_unlock(&r->gate.lock);
-	r->keep = false;
 	r->linger = true;
 }
 
@@ -111,13 +110,11 @@ stream_fed(struct pf_request *r, enum body_result result)
 	case BODY_MORE: stream_deadline(c, &c->worker->body); return;
 	case BODY_FAILED:
 		log_error("streamed body");
+		h1_stream_fail(r, PF_ENOMEM);
 		__attribute__((fallthrough));
 	case BODY_BAD:
 	case BODY_TRAILERS:
-	case BODY_TOO_BIG:
-		r->linger = true;
-		r->keep = false;
-		__attribute__((fallthrough));
+	case BODY_TOO_BIG: r->linger = true; __attribute__((fallthrough));
 	case BODY_DONE:
 		stream_deadline(c, NULL);
 		conn_watch(c, c->io.events & EV_WRITE);

@@ -19,6 +19,20 @@
 
 /* ---- the head ---------------------------------------------------------- */
 
+/* The loop may find the body wrong while the handler answers. */
+static bool
+stream_failed(struct pf_request *r)
+{
+	bool failed;
+
+	if (!r->body_shared)
+		return false;
+	pthread_mutex_lock(&r->gate.lock);
+	failed = r->body.error != 0;
+	pthread_mutex_unlock(&r->gate.lock);
+	return failed;
+}
+
 /* A client of HTTP/1.1 can be told chunk by chunk, an older one by closing. */
 static struct response_framing
 framing_of(struct pf_request *r)
@@ -33,7 +47,7 @@ framing_of(struct pf_request *r)
 		p->chunked = f.chunked = http11;
 		p->close |= !http11;
 	}
-	p->close |= !r->keep ||
+	p->close |= !r->keep || stream_failed(r) ||
 	    atomic_load_explicit(&r->worker->retiring, memory_order_relaxed);
 	f.close = p->close;
 	f.say_keepalive = !p->close && !http11;
