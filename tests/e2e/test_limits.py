@@ -181,19 +181,20 @@ TEN = {"Content_Length": 10}
     (CHUNKS, "0\r\n" + "A: b\r\n" * 200 + "\r\n" + NEXT, -4),
     (CHUNKS, "3\r\nabc\r\n", -2),
     (TEN, "abc", -2),
-])
+], ids=["too big", "bad chunk", "trailers", "late chunk", "late"])
 def test_what_is_wrong_with_a_streamed_body_reaches_its_handler(
         streaming, fields, sent, code):
     s, c = streaming(max_body=100, body_timeout="300ms")
     with c:
         streaming.reads(s, c, **fields)
         c.send(sent if code != -3 else sent + "x")
-        assert c.response().body == b"read %d" % code
+        r = c.response()
+        assert r.body == b"read %d" % code and r.closes
         c.closed()
     assert s.get("/?now").status == 200
 
 
-@pytest.mark.parametrize("fields", [CHUNKS, TEN])
+@pytest.mark.parametrize("fields", [CHUNKS, TEN], ids=["chunks", "length"])
 def test_a_streamed_body_that_is_cut_short_reaches_its_handler(
         streaming, fields):
     s, c = streaming()
