@@ -1,0 +1,208 @@
+"""Nothing left: no file descriptors, no disk, no memory.  What fails is the one
+request that needed it; the rest goes on, and so does the server after."""
+import contextlib
+import os
+import re
+import resource
+
+import pytest
+
+from prefork import PROBE, SANITIZED
+from testmods import connected, cpu_ticks, module
+
+APPS = {
+    "app:probe": {"type": "module", "target": PROBE},
+    "app:sum": module("bigbody", "/sum"),
+}
+
+
+def limit(pid, what, soft):
+    """Lowers a limit of a running process; returns what puts it back."""
+    was = resource.prlimit(pid, what)
+    resource.prlimit(pid, what, (soft, was[1]))
+    return lambda: resource.prlimit(pid, what, was)
+
+
+@pytest.fixture
+def one(start):
+    def begin(apps=None, **sections):
+        return start({"server": {"workers": 1}, **sections,
+                      **(apps or APPS)}, ready=1)
+    return begin
+
+
+# ---- file descriptors --------------------------------------------------------
+
+@pytest.fixture
+def no_fds(one):
+    """A worker with 4 connections and no room for a fifth."""
+    s = one()
+    s.allow("cannot accept")
+    pid, = s.workers()
+    with contextlib.ExitStack() as stack:
+        clients = connected(s, 4, stack)
+        for c in clients:
+            assert c.get("/pid").status == 200
+        highest = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+        back = limit(pid, resource.RLIMIT_NOFILE, highest + 1)
+        # Numbers below that which are free are taken before it says so.
+        s.more = stack.enter_context(contextlib.ExitStack())
+        for c in connected(s, highest, s.more):
+            c.request("/pid")
+        s.wait("cannot accept")
+        s.clients, s.back, s.worker = clients, back, pid
+        yield s
+
+
+def test_without_fds_open_connections_are_served(no_fds):
+    s = no_fds
+    for c in s.clients:
+        for _ in range(20):
+            assert c.get("/pid").status == 200
+
+
+def test_without_fds_a_worker_neither_spins_nor_floods_the_log(no_fds):
+    s = no_fds
+    ticks, lines = cpu_ticks(s.worker), len(s.log)
+    # The third pause from here: that is more than a second.
+    s.wait("cannot accept", 3, after=lines)
+    assert cpu_ticks(s.worker) - ticks < os.sysconf("SC_CLK_TCK") / 4
+    assert len(s.log) - lines <= 4
+
+
+def test_with_fds_again_those_who_waited_are_served(no_fds):
+    s = no_fds
+    with s.connect() as waits:
+        waits.request("/pid")
+        s.wait("cannot accept", 1, after=s.mark())
+        s.back()
+        assert waits.response().status == 200
+    assert s.get("/pid").status == 200
+
+
+def test_an_fd_that_becomes_free_serves_the_next(no_fds):
+    s = no_fds
+    with s.connect() as waits:
+        waits.request("/pid")
+        s.clients[0].sock.close()
+        s.more.close()
+        assert waits.response().status == 200
+
+
+def test_without_fds_a_body_that_needs_a_file_is_500(no_fds):
+    s = no_fds
+    s.allow("body_dir")
+    body = b"x" * 100_000
+    r = s.clients[0].get("/sum", method="POST", body=body)
+    assert r.status == 500
+    assert s.clients[1].get("/sum", method="POST", body=body[:4000]).body
+    s.back()
+    assert s.get("/sum", method="POST", body=body).status == 200
+
+
+def test_without_fds_a_static_file_is_an_error_and_the_next_is_served(
+        one, tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "page").write_text("here")
+    s = one({"app:files": {"type": "static", "target": site}})
+    s.allow(r"\[(warn|error)\]")
+    pid, = s.workers()
+    with s.connect() as c:
+        assert c.get("/page").body == b"here"
+        back = limit(pid, resource.RLIMIT_NOFILE, 3)
+        assert c.get("/page").status in (500, 503)
+        back()
+        with s.connect() as d:
+            assert d.get("/page").body == b"here"
+    assert s.workers() == [pid]
+
+
+def test_idle_connections_up_to_the_limit_leave_the_rest_to_a_sibling(start):
+    s = start({"server": {"workers": 2, "connections": 8}, **APPS})
+    with contextlib.ExitStack() as stack:
+        clients = connected(s, 16, stack)
+        seen = [c.get("/pid").body for c in clients]
+        assert sorted(seen.count(x) for x in set(seen)) == [8, 8]
+        with s.connect() as late:
+            late.request("/pid")
+            clients[0].sock.close()
+            assert late.response().body == seen[0]
+
+
+# ---- disk --------------------------------------------------------------------
+
+def test_a_full_access_log_stops_nothing(one):
+    s = one(log={"access": "/dev/full"})
+    s.allow("access log")
+    with s.connect() as c:
+        for n in range(3000):
+            assert c.get(f"/path?{n:0100}").status == 200
+    assert s.get("/pid").status == 200
+    assert len(s.matches("access log")) == 1, "said once, not for each line"
+
+
+def test_lines_that_waited_for_the_disk_are_written_when_there_is_room(
+        one, tmp_path):
+    log = tmp_path / "access.log"
+    s = one(log={"access": log})
+    s.allow("access log")
+    pid, = s.workers()
+    with s.connect() as c:
+        assert c.get("/path?before").status == 200
+        assert c.get("/path?flush").status == 200
+        back = limit(pid, resource.RLIMIT_FSIZE, log.stat().st_size)
+        for n in range(20):
+            assert c.get(f"/path?full{n}").status == 200
+        s.wait("access log")
+        back()
+        assert c.get("/path?after").status == 200
+    s.stop()
+    asked = re.findall(r'"GET /path\?(\w+) ', log.read_text())
+    assert asked == ["before", "flush", *(f"full{n}" for n in range(20)),
+                     "after"]
+
+
+# ---- memory ------------------------------------------------------------------
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers map terabytes")
+def test_without_memory_a_body_is_refused_and_the_next_is_served(one):
+    s = one(http={"body_memory": "64M", "max_body": "100M"})
+    s.allow(r"body|memory|thread")
+    pid, = s.workers()
+    with s.connect() as c:
+        assert c.get("/sum", method="POST", body=b"x" * 1000).status == 200
+        with open(f"/proc/{pid}/statm", encoding="ascii") as f:
+            pages = int(f.read().split()[0])
+        room = pages * os.sysconf("SC_PAGE_SIZE") + 10_000_000
+        back = limit(pid, resource.RLIMIT_AS, room)
+        with s.connect() as big:
+            big.request("/sum", method="POST", Content_Length=50_000_000)
+            assert big.send(b"x" * 100_000).response().status == 500
+        assert c.get("/sum", method="POST", body=b"x" * 1000).status == 200
+        back()
+        body = b"x" * 20_000_000
+        assert c.get("/sum", method="POST", body=body).status == 200
+    assert s.workers() == [pid]
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers map terabytes")
+def test_without_memory_for_connections_those_that_are_open_are_served(one):
+    s = one(http={"max_head": "1M", "max_header": "1M"})
+    s.allow(r"memory|connection|accept|thread|Cannot allocate")
+    pid, = s.workers()
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(s.connect())
+        assert first.get("/pid").status == 200
+        with open(f"/proc/{pid}/statm", encoding="ascii") as f:
+            pages = int(f.read().split()[0])
+        back = limit(pid, resource.RLIMIT_AS,
+                     pages * os.sysconf("SC_PAGE_SIZE") + 2_000_000)
+        for c in connected(s, 30, stack):
+            # Heads that need half a megabyte each, and never end.
+            with contextlib.suppress(OSError):
+                c.send("GET /pid HTTP/1.1\r\nHost: t\r\nX: " + "y" * 500_000)
+        assert first.get("/pid").status == 200
+        back()
+    assert s.get("/pid").status == 200
+    assert s.workers() == [pid]

@@ -1,0 +1,270 @@
+"""Clients that are slow, idle, half gone or gone, and what others get."""
+import contextlib
+import socket
+import struct
+
+import pytest
+
+from prefork import PROBE, SANITIZED
+from testmods import connected, cpu_ticks, handlers, is_reset, module, sending
+
+APPS = {
+    "app:probe": {"type": "module", "target": PROBE},
+    "app:sum": module("bigbody", "/sum"),
+    "app:echo": {"type": "module", "target": "echo.so", "mount": "/echo",
+                 "stream": "yes"},
+}
+
+
+@pytest.fixture
+def one(start):
+    def begin(apps=None, **sections):
+        return start({"server": {"workers": 1}, **sections,
+                      **(apps or APPS)}, ready=1)
+    return begin
+
+
+def vanish(client):
+    """The client's machine is gone: a reset."""
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                           struct.pack("ii", 1, 0))
+    client.sock.close()
+
+
+def narrow(server):
+    """A connection that holds as few bytes as the kernel allows."""
+    c = server.connect()
+    c.sock.close()
+    c.sock = socket.socket()
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    c.sock.settimeout(30)
+    c.sock.connect(server.address)
+    return c
+
+
+def byte_by_byte(client, text):
+    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in text:
+        client.sock.sendall(bytes([byte]))
+
+
+def test_a_request_may_come_byte_by_byte(one):
+    s = one()
+    with s.connect() as c:
+        for _ in range(3):
+            byte_by_byte(c, b"\r\nPOST /sum HTTP/1.1\r\nHost: t\r\n"
+                            b"Content-Length: 5\r\n\r\nhello")
+            assert c.response().body == b"5 103547413 memory"
+            byte_by_byte(c, b"POST /sum HTTP/1.1\r\nHost: t\r\n"
+                            b"Transfer-Encoding: chunked\r\n\r\n"
+                            b"2;x=\"y\"\r\nhe\r\n03\r\nllo\r\n0\r\nA: b\r\n\r\n")
+            assert c.response().body == b"5 103547413 memory"
+            byte_by_byte(c, b"POST /echo HTTP/1.1\r\nHost: t\r\n"
+                            b"Content-Length: 5\r\n\r\nhello")
+            assert c.response().body == b"hello"
+
+
+def test_slow_heads_and_bodies_take_no_thread(one):
+    s = one()
+    pid, = s.workers()
+    with contextlib.ExitStack() as stack:
+        heads = connected(s, 30, stack)
+        bodies = connected(s, 30, stack)
+        for c in heads:
+            c.send("GET /pid HTTP/1.1\r\nHo")
+        for c in bodies:
+            c.request("/sum", method="POST", Content_Length=5).send("he")
+        for _ in range(50):
+            assert s.get("/pid").status == 200
+        assert handlers(pid) <= 3
+        for c in heads:
+            assert c.send("st: t\r\n\r\n").response().status == 200
+        for c in bodies:
+            assert c.send("llo").response().body == b"5 103547413 memory"
+
+
+def test_many_idle_connections_cost_no_processor_time(one):
+    s = one()
+    pid, = s.workers()
+    with contextlib.ExitStack() as stack:
+        idle = connected(s, 200, stack)
+        for c in idle:
+            assert c.get("/pid").status == 200
+        ticks = cpu_ticks(pid)
+        with s.connect() as c:
+            for _ in range(500):
+                assert c.get("/pid").status == 200
+        assert cpu_ticks(pid) - ticks < (300 if SANITIZED else 50)
+        for c in idle:
+            assert c.get("/pid").status == 200
+
+
+# ---- half closed, and gone ---------------------------------------------------
+
+@pytest.mark.parametrize("request_", [
+    "GET /pid HTTP/1.1\r\nHost: t\r\n\r\n",
+    "GET /pid HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
+    "GET /pid HTTP/1.0\r\n\r\n",
+    "POST /sum HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello",
+    "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello",
+    "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+    "5\r\nhello\r\n0\r\n\r\n",
+], ids=["keep", "close", "1.0", "body", "stream", "chunks"])
+def test_a_client_that_says_it_is_done_gets_its_answer(one, request_):
+    with one().connect() as c:
+        c.send(request_)
+        c.sock.shutdown(socket.SHUT_WR)
+        assert c.response().status == 200
+        c.closed()
+
+
+def test_all_pipelined_requests_of_a_half_closed_client_are_answered(one):
+    with one().connect() as c:
+        for n in range(20):
+            c.request(f"/path/{n}")
+        c.sock.shutdown(socket.SHUT_WR)
+        for n in range(20):
+            assert c.response().status == 404
+        c.closed()
+
+
+def test_a_half_closed_client_gets_the_answer_of_a_slow_handler(start, hold):
+    s = start({"server": {"workers": 1}, "app:gate": hold.app()}, ready=1)
+    with s.connect() as c:
+        c.request("/")
+        s.wait("inside 1")
+        c.sock.shutdown(socket.SHUT_WR)
+        # Half a connection must not keep the loop busy either.
+        pid, = s.workers()
+        ticks = cpu_ticks(pid)
+        for _ in range(50):
+            assert s.get("/?now").status == 200
+        assert cpu_ticks(pid) - ticks < (100 if SANITIZED else 20)
+        hold.let()
+        assert c.response().body == b"through"
+        c.closed()
+
+
+@pytest.mark.parametrize("query, code", [("", None), ("?stream", "-1")])
+def test_a_client_that_vanishes_while_its_handler_runs(
+        start, hold, query, code):
+    s = start({"server": {"workers": 1}, "app:gate": hold.app()}, ready=1)
+    c = s.connect().request("/" + query)
+    s.wait("inside 1")
+    if query:
+        assert c.head().status == 200
+    vanish(c)
+    assert s.get("/?now").status == 200
+    hold.let()
+    s.wait("out 0")
+    if code:
+        assert s.wait(r"write (-?\d+)")[1] == code
+    assert s.get("/?now").status == 200
+
+
+def test_clients_that_vanish_anywhere_harm_nobody(one):
+    s = one()
+    pieces = [b"", b"GET", b"GET /pid HTTP/1.1\r\nHost: t\r\n\r\n",
+              b"POST /sum HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nab",
+              b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nab",
+              b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n"
+              b"Expect: 100-continue\r\n\r\n",
+              b"GET /many?10000000 HTTP/1.1\r\nHost: t\r\n\r\n",
+              b"GET /pid HTTP/1.1\r\nHost: t\r\n\r\n" * 50,
+              b"nonsense\r\n\r\n"]
+    pid, = s.workers()
+    with s.connect() as steady:
+        for _ in range(10):
+            for piece in pieces:
+                c = s.connect().send(piece)
+                vanish(c)
+                c = s.connect().send(piece)
+                c.sock.close()
+            assert steady.get("/pid").status == 200
+    assert s.workers() == [pid]
+
+
+# ---- slow readers ------------------------------------------------------------
+
+@pytest.fixture
+def big(one, tmp_path):
+    """A server with a file of 5 MB, and its bytes."""
+    site = tmp_path / "site"
+    site.mkdir()
+    data = b"".join(b"%07d\n" % i for i in range(5_000_000 // 8))
+    (site / "big").write_bytes(data)
+    (site / "small").write_text("here")
+    s = one({**APPS, "app:files": {"type": "static", "target": site,
+                                   "mount": "/files"}})
+    s.data = data
+    return s
+
+
+def test_a_slow_reader_of_a_file_delays_nobody_and_gets_all(big):
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(narrow(big)) for _ in range(10)]
+        for c in slow:
+            c.request("/files/big")
+        with big.connect() as c:
+            for _ in range(100):
+                assert c.get("/files/small").body == b"here"
+        pid, = big.workers()
+        assert handlers(pid) <= 3, "a slow client holds no thread"
+        for c in slow[:3]:
+            assert c.response().body == big.data
+            assert c.get("/files/small").body == b"here"
+
+
+def test_a_slow_reader_of_a_stream_holds_one_thread_and_delays_nobody(big):
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(narrow(big)) for _ in range(4)]
+        for c in slow:
+            c.request("/many?3000000")
+        with big.connect() as c:
+            for _ in range(100):
+                assert c.get("/pid").status == 200
+        for c in slow:
+            assert len(c.response().body) == 3000000
+
+
+def test_a_file_to_a_client_that_stops_reading_is_cut(one, tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    with open(site / "big", "wb") as f:
+        f.truncate(200_000_000)
+    s = one({"app:files": {"type": "static", "target": site}},
+            http={"send_timeout": "300ms"})
+    with narrow(s) as c:
+        c.request("/big")
+        assert is_reset(c)
+    assert s.get("/big", method="HEAD").status == 200
+
+
+def test_a_file_that_shrinks_while_it_is_sent_cuts_the_connection(
+        one, tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    with open(site / "big", "wb") as f:
+        f.truncate(50_000_000)
+    s = one({"app:files": {"type": "static", "target": site}})
+    with narrow(s) as c:
+        c.request("/big")
+        r = c.head()
+        assert r["Content-Length"] == "50000000"
+        with open(site / "big", "r+b") as f:
+            f.truncate(10)
+        with contextlib.suppress(ConnectionResetError):
+            assert len(c.rest()) < 50_000_000
+    assert s.get("/big").body == bytes(10)
+
+
+def test_pipelining_without_reading_stops_the_reading_too(one):
+    """A client that only sends is not answered into memory without bound."""
+    s = one(http={"send_timeout": "500ms"})
+    pid, = s.workers()
+    with narrow(s) as c, s.connect() as other:
+        with sending(c, [b"GET /pid HTTP/1.1\r\nHost: t\r\n\r\n" * 1000] * 100):
+            for _ in range(100):
+                assert other.get("/pid").status == 200
+            assert is_reset(c)
+    assert s.workers() == [pid]
