@@ -55,7 +55,7 @@ watch(struct acceptors *a, bool on)
 	if (a->watching == on || a->closed)
 		return;
 	a->watching = on;
-	a->yielding = false;
+	a->yielding = a->exhausted = false;
 	for (size_t i = 0; i < a->n; i++) {
 		if (on)
 			ev_io_start(a->worker->loop, &a->at[i].io);
@@ -105,17 +105,36 @@ least_of_siblings(const struct worker *w)
 }
 
 /* A sibling's chance is over as soon as this worker is no longer ahead: with
- * short connections that is much sooner than the timer. */
+ * short connections that is much sooner than the timer.  So is a pause for lack
+ * of fds: a connection that ended has left one. */
 void
 acceptors_room(struct acceptors *a)
 {
 	if (a->watching || a->closed || !has_room(a->worker))
 		return;
-	if (a->yielding &&
-	    !share_yields(a->worker->n_conns, least_of_siblings(a->worker)))
+	if (a->exhausted ||
+	    (a->yielding &&
+		!share_yields(a->worker->n_conns,
+		    least_of_siblings(a->worker))))
 		ev_timer_stop(a->worker->loop, &a->pause);
 	if (!ev_is_active(&a->pause))
 		watch(a, true);
+}
+
+/* errno says of what.  Told at most once a pause, however often connections
+ * that end let it try again. */
+static void
+pause_exhausted(struct acceptors *a, const struct acceptor *from)
+{
+	uint64_t now = a->worker->now_ns;
+
+	if (a->exhausted_at_ns == 0 ||
+	    now - a->exhausted_at_ns >= (uint64_t)(EXHAUSTED_S * 1e9)) {
+		log_warn("cannot accept on %s; pausing", from->listener->spec);
+		a->exhausted_at_ns = now;
+	}
+	pause_for(a, EXHAUSTED_S);
+	a->exhausted = true;
 }
 
 /* false: no more from this listener now. */
@@ -135,10 +154,7 @@ accept_one(struct acceptors *a, struct acceptor *from)
 	switch (accept_verdict(errno)) {
 	case ACCEPT_AGAIN: return true;
 	case ACCEPT_DRAINED: return false;
-	case ACCEPT_EXHAUSTED:
-		log_warn("cannot accept on %s; pausing", from->listener->spec);
-		pause_for(a, EXHAUSTED_S);
-		return false;
+	case ACCEPT_EXHAUSTED: pause_exhausted(a, from); return false;
 	case ACCEPT_BROKEN: break;
 	}
 	log_error("accept on %s", from->listener->spec);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <ev.h>
 
@@ -36,8 +37,10 @@ struct acceptors {
 	size_t n;
 	ev_timer pause;
 	bool watching, closed;
-	bool yielding; /* siblings have their chance */
-	bool insists;  /* they had it */
+	bool yielding;            /* siblings have their chance */
+	bool insists;             /* they had it */
+	bool exhausted;           /* pausing for lack of fds or memory */
+	uint64_t exhausted_at_ns; /* when that was told last */
 };
 
 /* -1 and errno when memory is out. */
