@@ -188,12 +188,12 @@ bytes_of_the_next_request_are_left_alone(void **state)
 {
 	static const char wire[] = "5\r\nabcde\r\n0\r\n\r\nGET / HTTP/1.1";
 	struct body b;
-	char raw[64];
+	char raw[64] = "";
 	size_t n = sizeof wire - 1, rest;
 
 	(void)state;
 	announce_chunked(&b, &held);
-	memcpy(raw, wire, n);
+	memcpy(raw, wire, sizeof wire);
 	assert_int_equal(body_feed_first(&b, &held, raw, &n), BODY_DONE);
 	assert_int_equal(sizeof wire - 1 - n, 14);
 	assert_memory_equal(raw + n, "GET / HTTP/1.1", 14);
@@ -224,7 +224,7 @@ static void
 the_same_bytes_come_out(void **state)
 {
 	static const size_t sizes[] = { 1, 2, 100, MEMORY - 1, MEMORY,
-		MEMORY + 1, 3 * MEMORY, 70000, 200000 };
+		MEMORY + 1, MEMORY + MEMORY, 70000, 200000 };
 	static const size_t steps[] = { 1, 3, 1000, 4096, 65536 };
 
 	(void)state;
