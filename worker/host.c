@@ -254,8 +254,10 @@ complete_response(pf_request *r)
 	if (r->response.ended)
 		return;
 	if (!r->response.started) {
-		log_errorx("app %s: done without a response",
-		    r->app->settings->name);
+		/* a module that was told PF_ECLOSED need not answer */
+		if (!gate_is_abandoned(&r->gate))
+			log_errorx("app %s: done without a response",
+			    r->app->settings->name);
 		(void)response_error(r, 500, 0);
 		return;
 	}

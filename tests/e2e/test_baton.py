@@ -373,3 +373,16 @@ def test_many_requests_completed_by_a_thread_of_the_module(start):
                 c.request("/")
             for c in clients:
                 assert c.response().body == b"later"
+
+
+def test_a_module_that_is_told_of_the_end_need_not_answer(start):
+    """echo waits for a body, is told that the request is over, says done()."""
+    s = start({"server": {"workers": 1, "request_timeout": "300ms"},
+               "app:echo": {"type": "module", "target": "echo.so",
+                            "stream": "yes"}}, ready=1)
+    s.allow("request_timeout")
+    with s.connect() as c:
+        c.request("/", method="POST", Content_Length=10)
+        assert c.response().status == 504
+        c.closed()
+    s.stop()  # waits for its handler; the log has no word of it

@@ -315,6 +315,18 @@ response_sendfile(struct pf_request *r, int fd, int64_t offset, int64_t length,
 	return result;
 }
 
+static void
+log_short(const struct pf_request *r)
+{
+	struct str method = request_str(r, r->head.method);
+	struct str target = request_str(r, r->head.target);
+
+	log_warnx("app %s: response to %.*s %.*s is %lld bytes short of its "
+		  "Content-Length; connection cut",
+	    r->app->settings->name, (int)method.n, method.p, (int)target.n,
+	    target.p, (long long)(r->response.length - r->response.written));
+}
+
 int
 response_end(struct pf_request *r)
 {
@@ -323,13 +335,8 @@ response_end(struct pf_request *r)
 	if (!p->started || p->ended)
 		return PF_ESTATE;
 	if (p->length > p->written && !p->bodiless) {
-		log_warnx("app %s: response to %.*s %.*s is %lld bytes short "
-			  "of "
-			  "its Content-Length; connection cut",
-		    r->app->settings->name, (int)r->head.method.n,
-		    r->buf + r->head.method.at, (int)r->head.target.n,
-		    r->buf + r->head.target.at,
-		    (long long)(p->length - p->written));
+		if (!gate_is_abandoned(&r->gate))
+			log_short(r);
 		response_abort(r);
 		return PF_ESTATE;
 	}

@@ -316,3 +316,14 @@ gate_abandon(struct gate *g)
 	chunks_free(dropped);
 	return committed;
 }
+
+bool
+gate_is_abandoned(struct gate *g)
+{
+	bool abandoned;
+
+	pthread_mutex_lock(&g->lock);
+	abandoned = g->abandoned;
+	pthread_mutex_unlock(&g->lock);
+	return abandoned;
+}

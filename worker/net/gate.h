@@ -46,6 +46,9 @@ void gate_open(struct gate *, int fd);
  * response had begun. */
 bool gate_abandon(struct gate *);
 
+/* Lock not held.  true: nobody reads the response any more. */
+bool gate_is_abandoned(struct gate *);
+
 /* One piece of what gate_send() is given. */
 struct gate_part {
 	const void *p;
