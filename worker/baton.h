@@ -47,6 +47,8 @@ struct baton {
 	_Atomic unsigned running; /* handlers at work off the loop */
 	_Atomic unsigned limit;   /* of running, and one on the loop */
 	_Atomic unsigned queued;  /* requests that wait for a thread */
+	/* Of handlers that ended before the monitor saw them twice. */
+	_Atomic uint64_t short_wall_ns, short_busy_ns;
 
 	pthread_t monitor;
 	pthread_mutex_t monitor_lock;

@@ -117,6 +117,8 @@ adapt(struct baton *b, struct look *look)
 	if (!s.queued && s.running < 2)
 		return;
 	sample_some(b, look, now, &s);
+	s.wall_ns += atomic_exchange(&b->short_wall_ns, 0);
+	s.busy_ns += atomic_exchange(&b->short_busy_ns, 0);
 	atomic_store(&b->limit, pool_step(&b->pool, &s));
 	if (b->pool.limit > was)
 		mail_wake(&b->worker->mailbox);

@@ -1,8 +1,8 @@
 /*
  * The controller of worker/pool.h against a model of a worker: clients that
  * wait for their answer and ask again, handlers that sleep or compute on two
- * CPUs, and a monitor that measures eight threads a step as worker/monitor.c
- * does.
+ * CPUs, a monitor that measures eight threads a step as worker/monitor.c does,
+ * and threads that measure short handlers themselves as worker/baton.c does.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +20,7 @@
 #define TICKS_STEP  (POOL_STEP_NS / TICK_NS)
 #define CPUS        2
 #define SAMPLES     8
+#define SHORT_NS    10000000ull
 #define THREADS_MAX 64
 #define MS          10 /* in ticks */
 
@@ -29,7 +30,8 @@ struct thread {
 	unsigned left;    /* ticks of its handler */
 	unsigned handler; /* counts handlers */
 	uint64_t busy_ns; /* on a CPU or waiting for one */
-	unsigned seen;    /* handler at the last sample */
+	uint64_t began, began_busy_ns;
+	unsigned seen; /* handler at the last sample */
 	uint64_t seen_at, seen_busy;
 };
 
@@ -46,6 +48,7 @@ struct model {
 	unsigned queued, clients;
 	uint64_t tick;
 	unsigned next_sample, served;
+	uint64_t short_wall_ns, short_busy_ns;
 	unsigned low, high; /* of the limit so far */
 	uint32_t random;
 };
@@ -90,12 +93,28 @@ handlers_begin(struct model *m)
 			continue;
 		t->busy = true;
 		t->handler++;
+		t->began = m->tick;
+		t->began_busy_ns = t->busy_ns;
 		t->computes = random_below(m, 100) < m->load.compute_percent;
 		t->left =
 		    t->computes ? m->load.compute_ticks : m->load.wait_ticks;
 		m->queued--;
 		n++;
 	}
+}
+
+static void
+handler_ends(struct model *m, struct thread *t)
+{
+	uint64_t wall = (m->tick + 1 - t->began) * TICK_NS;
+
+	if (wall < SHORT_NS) {
+		m->short_wall_ns += wall;
+		m->short_busy_ns += t->busy_ns - t->began_busy_ns;
+	}
+	t->busy = false;
+	m->served++;
+	m->queued++; /* its client asks again */
 }
 
 /* Those that compute share the CPUs in turn. */
@@ -116,11 +135,8 @@ handlers_work(struct model *m)
 				continue;
 			cpus--;
 		}
-		if (--t->left > 0)
-			continue;
-		t->busy = false;
-		m->served++;
-		m->queued++; /* its client asks again */
+		if (--t->left == 0)
+			handler_ends(m, t);
 	}
 }
 
@@ -155,6 +171,9 @@ step(struct model *m)
 		sample(m, t, &s);
 		taken++;
 	}
+	s.wall_ns += m->short_wall_ns;
+	s.busy_ns += m->short_busy_ns;
+	m->short_wall_ns = m->short_busy_ns = 0;
 	limit = pool_step(&m->pool, &s);
 	assert_int_equal(limit, m->pool.limit);
 	assert_in_range(limit, m->pool.min, m->pool.max);
@@ -195,13 +214,33 @@ handlers_that_wait_are_given_threads(void **state)
 static void
 short_waits_are_given_threads_too(void **state)
 {
+	static const unsigned ticks[] = { 4, 1 * MS, 2 * MS, 3 * MS, 5 * MS,
+		9 * MS };
 	struct model m;
 
 	(void)state;
-	model_init(&m, 1, 64, 64);
-	m.load = (struct load){ .wait_ticks = 5 * MS };
-	model_run(&m, 2000 * MS);
-	assert_in_range(m.high, 32, 64);
+	for (size_t i = 0; i < sizeof ticks / sizeof ticks[0]; i++) {
+		model_init(&m, 1, 64, 64);
+		m.load = (struct load){ .wait_ticks = ticks[i] };
+		model_run(&m, 200 * MS);
+		assert_int_equal(m.high, 64);
+	}
+}
+
+static void
+short_handlers_that_compute_stay_with_few_threads(void **state)
+{
+	static const unsigned ticks[] = { 4, 1 * MS, 5 * MS };
+	struct model m;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof ticks / sizeof ticks[0]; i++) {
+		model_init(&m, 1, 64, 64);
+		m.load = (struct load){ .compute_ticks = ticks[i],
+			.compute_percent = 100 };
+		model_run(&m, 1000 * MS);
+		assert_int_equal(m.high, 1);
+	}
 }
 
 static void
@@ -353,6 +392,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(handlers_that_wait_are_given_threads),
 		cmocka_unit_test(short_waits_are_given_threads_too),
+		cmocka_unit_test(
+		    short_handlers_that_compute_stay_with_few_threads),
 		cmocka_unit_test(handlers_that_compute_stay_with_few_threads),
 		cmocka_unit_test(threads_are_halved_once_handlers_compute),
 		cmocka_unit_test(
