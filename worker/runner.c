@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "worker/core.h"
 #include "worker/request.h"
@@ -26,6 +27,18 @@ schedstat_open(void)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+/* Where there is no schedstat. */
+static bool
+cpu_clock_ns(const struct runner *t, uint64_t *busy_ns)
+{
+	struct timespec now;
+
+	if (!t->has_cpu_clock || clock_gettime(t->cpu_clock, &now) < 0)
+		return false;
+	*busy_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+	return true;
+}
+
 bool
 runner_busy_ns(const struct runner *t, uint64_t *busy_ns)
 {
@@ -35,10 +48,12 @@ runner_busy_ns(const struct runner *t, uint64_t *busy_ns)
 
 	n = pread(t->schedstat_fd, buf, sizeof buf - 1, 0);
 	if (n <= 0)
-		return false;
+		return cpu_clock_ns(t, busy_ns);
 	buf[n] = '\0';
 	cpu = strtoull(buf, &end, 10);
 	delay = strtoull(end, NULL, 10);
+	if (cpu == 0) /* a kernel that does not count says 0 0 0 */
+		return cpu_clock_ns(t, busy_ns);
 	*busy_ns = cpu + delay;
 	return true;
 }
@@ -54,6 +69,8 @@ runner_new(struct baton *b, bool is_main)
 	t->baton = b;
 	t->is_main = is_main;
 	t->schedstat_fd = schedstat_open();
+	t->has_cpu_clock =
+	    pthread_getcpuclockid(pthread_self(), &t->cpu_clock) == 0;
 	t->module_state = calloc(n_modules + 1, 2 * sizeof *t->module_state);
 	if (t->module_state == NULL) {
 		runner_free(t);
