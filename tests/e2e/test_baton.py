@@ -205,7 +205,7 @@ def test_handlers_that_compute_get_no_more_threads(start):
 
 # ---- deadlines ---------------------------------------------------------------
 
-LATE = (r"GET /gate\S* runs for \S+ s: request_timeout", r"is stuck",
+LATE = (r"(GET|HEAD) /gate\S* runs for \S+ s: request_timeout", r"is stuck",
         r"handlers? are stuck", r"killed|KILL|graceful_timeout")
 
 
@@ -275,6 +275,15 @@ def test_a_stream_past_its_deadline_is_cut(late, hold):
             c.line()
         hold.let()
         assert s.wait(r"write (-?\d+)")[1] == "-1", "PF_ECLOSED"
+
+
+def test_a_head_request_past_its_deadline_gets_no_body(late, hold):
+    s = late()
+    with s.connect() as c:
+        c.request("/gate", method="HEAD")
+        assert c.head().status == 504
+        c.closed()
+        hold.let()
 
 
 def test_a_deadline_of_the_app_wins_over_the_server_s(gated):

@@ -188,6 +188,17 @@ def test_a_chunked_upload_streams_through_too(one):
             assert c.response().status == 200
 
 
+def test_one_thread_is_enough_to_stream(start):
+    """It waits for its client; somebody else turns the loop."""
+    s = start({"server": {"workers": 1, "threads": 1}, **APPS}, ready=1)
+    body = text(2_000_000)
+    with s.connect() as c:
+        for _ in range(3):
+            c.request("/echo", method="POST", Content_Length=len(body))
+            with sending(c, [body]):
+                assert c.response().body == body
+
+
 def test_each_piece_comes_back_before_the_next_is_sent(one):
     with one().connect() as c:
         c.request("/echo", method="POST", Transfer_Encoding="chunked")

@@ -78,7 +78,7 @@ h1_linger_late(struct deadline *d, void *worker)
 }
 
 static void
-answer_504(struct conn *c)
+answer_504(struct conn *c, bool is_head)
 {
 	static const char text[] =
 	    "HTTP/1.1 504 Gateway Timeout\r\nContent-Type: text/plain\r\n"
@@ -86,7 +86,8 @@ answer_504(struct conn *c)
 	    "504 Gateway Timeout\n";
 
 	/* the socket was idle: it takes this, or the client is gone */
-	(void)send(c->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)send(c->fd, text, sizeof text - 1 - (is_head ? 20 : 0),
+	    MSG_NOSIGNAL | MSG_DONTWAIT);
 	conn_linger(c);
 }
 
@@ -147,7 +148,7 @@ h1_handler_late(struct deadline *d, void *app)
 	if (committed)
 		conn_reset(c);
 	else
-		answer_504(c);
+		answer_504(c, r->head.method_id == H1_METHOD_HEAD);
 }
 
 static bool
