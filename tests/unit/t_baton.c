@@ -510,6 +510,31 @@ a_malformed_stream_ends_in_an_answer_that_closes(void **state)
 	server_close(&s);
 }
 
+/* A connection closed over unread bytes is reset, and the answer with it. */
+static void
+a_body_too_long_to_discard_does_not_cost_the_answer(void **state)
+{
+	struct server s;
+	char *block = calloc(1, 1 << 16);
+	ssize_t sent = 0;
+	int fd;
+
+	(void)state;
+	assert_non_null(block);
+	server_settings(&s, 1, 4);
+	s.app.stream = true;
+	server_start(&s);
+	fd = client_connect(&s);
+	client_send(fd,
+	    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n");
+	for (int i = 0; i < 16 && sent >= 0; i++)
+		sent = send(fd, block, 1 << 16, MSG_NOSIGNAL);
+	assert_true(sent > 0); /* a reset would say so here */
+	assert_true(answered(fd));
+	free(block);
+	server_close(&s);
+}
+
 struct client {
 	const struct server *server;
 	unsigned seed;
@@ -636,6 +661,8 @@ main(void)
 		    reset),
 		cmocka_unit_test_setup(
 		    a_malformed_stream_ends_in_an_answer_that_closes, reset),
+		cmocka_unit_test_setup(
+		    a_body_too_long_to_discard_does_not_cost_the_answer, reset),
 		cmocka_unit_test_setup(a_mixed_crowd_is_answered_whole, reset),
 		cmocka_unit_test_setup(
 		    a_worker_that_retires_waits_for_its_handlers, reset),

@@ -201,8 +201,12 @@ h1_discard_body(struct conn *c, struct pf_request *r)
 	n = read(c->fd, w->scratch, body_wants(&r->body, WORKER_SCRATCH_BYTES));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0 || r->body.received > r->discard_until) {
+	if (n <= 0) {
 		conn_close(c);
+		return;
+	}
+	if (r->body.received > r->discard_until) {
+		conn_linger(c); /* more is on its way: not a reset */
 		return;
 	}
 	taken = (size_t)n;
