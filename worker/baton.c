@@ -21,7 +21,7 @@
 
 static _Thread_local struct runner *self; /* NULL: a thread of a module */
 
-static void *runner_main(void *arg); /* the baton */
+static void *runner_main(void *arg); /* its struct runner */
 
 /* ---- threads ----------------------------------------------------------- */
 
@@ -39,18 +39,23 @@ threads_changed(struct baton *b, int serving, int leaving)
 static int
 thread_make(struct baton *b)
 {
+	struct runner *t = runner_new(b, false);
 	pthread_attr_t attr;
 	pthread_t thread;
 	int err;
 
+	if (t == NULL)
+		return ENOMEM;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	/* no signal is blocked: programs that handlers start would inherit it
 	 */
-	err = pthread_create(&thread, &attr, runner_main, b);
+	err = pthread_create(&thread, &attr, runner_main, t);
 	pthread_attr_destroy(&attr);
 	if (err == 0)
 		threads_changed(b, +1, 0);
+	else
+		runner_free(t);
 	return err;
 }
 
@@ -366,34 +371,32 @@ runner_leave(struct baton *b, struct runner *t)
 	runner_free(t); /* may call into modules: not under the lock */
 }
 
-static bool
-runner_join(struct baton *b, bool is_main)
+static void
+runner_join(struct runner *t)
 {
-	self = runner_new(b, is_main);
-	if (self == NULL)
-		return false;
+	struct baton *b = t->baton;
+
+	self = t;
+	runner_begin(t);
 	pthread_mutex_lock(&b->lock);
-	self->next = b->runners;
-	b->runners = self;
+	t->next = b->runners;
+	b->runners = t;
 	pthread_mutex_unlock(&b->lock);
-	return true;
 }
 
 static void *
 runner_main(void *arg)
 {
-	struct baton *b = arg;
-
-	bool joined = runner_join(b, false);
+	struct runner *t = arg;
+	struct baton *b = t->baton;
 
 	prctl(PR_SET_NAME, "handler");
-	if (joined) {
-		while (baton_take(b))
-			baton_hold(b);
-		runner_leave(b, self);
-	}
+	runner_join(t);
+	while (baton_take(b))
+		baton_hold(b);
+	runner_leave(b, t);
 	pthread_mutex_lock(&b->lock);
-	threads_changed(b, joined ? 0 : -1, joined ? -1 : 0);
+	threads_changed(b, 0, -1);
 	pthread_mutex_unlock(&b->lock);
 	return NULL;
 }
@@ -403,8 +406,8 @@ baton_serve(struct baton *b)
 {
 	bool all_ended;
 
-	if (!runner_join(b, true))
-		return true;
+	runner_join(b->main);
+	b->main = NULL;
 	while (baton_take(b))
 		baton_hold(b);
 	runner_leave(b, self);
@@ -438,6 +441,9 @@ baton_init(struct baton *b, struct worker *w, unsigned min_threads,
 	pthread_mutex_init(&b->monitor_lock, NULL);
 	pthread_cond_init(&b->monitor_wake, NULL);
 	SCORE_SET(w->score, threads, 1);
+	b->main = runner_new(b, true);
+	if (b->main == NULL)
+		return -1;
 	err = pthread_create(&b->monitor, NULL, monitor_main, b);
 	if (err != 0) {
 		errno = err;
@@ -450,6 +456,9 @@ baton_init(struct baton *b, struct worker *w, unsigned min_threads,
 void
 baton_fini(struct baton *b)
 {
+	if (b->main != NULL)
+		runner_free(b->main); /* it never served */
+	b->main = NULL;
 	if (!b->monitor_runs)
 		return;
 	atomic_store(&b->monitor_stop, true);

@@ -41,6 +41,7 @@ struct baton {
 	unsigned max_threads;
 	struct runner *runners;
 	struct runner *holder;
+	struct runner *main; /* of the main thread, until it serves */
 	struct pf_request *handed_over; /* its handler runs on off the loop */
 
 	_Atomic uint64_t seq;

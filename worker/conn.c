@@ -43,6 +43,14 @@ conn_watch(struct conn *c, int events)
 	ev_io_start(loop, &c->io);
 }
 
+bool
+conn_has_bytes(const struct conn *c)
+{
+	char byte;
+
+	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void
 count_changed(struct worker *w, int by)
 {

@@ -66,6 +66,9 @@ void conn_reset(struct conn *);
  * destroy the response on its way (RFC 9112 9.6). */
 void conn_linger(struct conn *);
 
+/* Has the client sent what was not read yet? */
+bool conn_has_bytes(const struct conn *);
+
 /* Watches for these events (EV_READ, EV_WRITE, 0), however many calls say so.
  */
 void conn_watch(struct conn *, int events);

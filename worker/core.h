@@ -44,7 +44,7 @@ struct worker {
 	unsigned n_conns;
 	uint64_t next_conn_id;
 	unsigned n_requests; /* that exist outside the free list */
-	unsigned n_stuck;    /* of them answered 504 while in on_request */
+	unsigned n_stuck;    /* of them answered 504 and not done yet */
 	struct pf_request *free_requests;
 	unsigned n_free_requests;
 	struct h1_limits h1_limits;

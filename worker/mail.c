@@ -38,6 +38,8 @@ mailbox_init(struct mailbox *m, struct ev_loop *loop, mail_fn *deliver)
 void
 mailbox_stop(struct mailbox *m)
 {
+	if (m->loop == NULL)
+		return;
 	ev_async_stop(m->loop, &m->wakeup);
 	pthread_mutex_destroy(&m->lock);
 }

@@ -24,7 +24,7 @@ struct mailbox {
 };
 
 void mailbox_init(struct mailbox *, struct ev_loop *, mail_fn *);
-void mailbox_stop(struct mailbox *);
+void mailbox_stop(struct mailbox *); /* also if it never began */
 
 /* Any thread.  With MAIL_FINISHED the request is the loop's from here. */
 void mail_send(struct mailbox *, struct pf_request *, unsigned mail);

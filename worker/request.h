@@ -80,7 +80,7 @@ struct pf_request {
 	uint64_t ready_ns;        /* its head (and body) was complete */
 	uint64_t run_ns;          /* its handler began */
 	struct deadline deadline; /* in app->in_work */
-	bool stuck;               /* answered 504 while in on_request */
+	bool stuck;               /* answered 504, and not done yet */
 
 	/* behind the struct: settings.max_headers of each, and the buffer */
 	struct h1_field *fields;

@@ -68,15 +68,21 @@ runner_new(struct baton *b, bool is_main)
 		return NULL;
 	t->baton = b;
 	t->is_main = is_main;
-	t->schedstat_fd = schedstat_open();
-	t->has_cpu_clock =
-	    pthread_getcpuclockid(pthread_self(), &t->cpu_clock) == 0;
+	t->schedstat_fd = -1;
 	t->module_state = calloc(n_modules + 1, 2 * sizeof *t->module_state);
 	if (t->module_state == NULL) {
 		runner_free(t);
 		return NULL;
 	}
 	return t;
+}
+
+void
+runner_begin(struct runner *t)
+{
+	t->schedstat_fd = schedstat_open();
+	t->has_cpu_clock =
+	    pthread_getcpuclockid(pthread_self(), &t->cpu_clock) == 0;
 }
 
 /* Two words a module: its state, and a mark that it was started. */

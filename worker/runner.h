@@ -29,9 +29,11 @@ struct runner {
 	uint64_t sampled_handler, sampled_at_ns, sampled_busy_ns;
 };
 
-/* NULL when memory is out.  Call in the thread itself. */
+/* Before its thread exists.  NULL when memory is out. */
 struct runner *runner_new(struct baton *, bool is_main);
-/* Ends the modules' per-thread states. */
+/* In the thread itself: from now on it can be measured. */
+void runner_begin(struct runner *);
+/* In the thread, if it ever began: ends the modules' per-thread states. */
 void runner_free(struct runner *);
 
 /* This thread's state of the module, made when first asked for.  false: the

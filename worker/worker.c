@@ -71,7 +71,7 @@ close_idle(struct worker *w)
 
 	for (c = w->conns; c != NULL; c = next) {
 		next = c->next;
-		if (c->state == CONN_IDLE)
+		if (c->state == CONN_IDLE && !conn_has_bytes(c))
 			conn_close(c);
 	}
 }
@@ -300,8 +300,10 @@ worker_fini(struct worker *w)
 	access_log_fini(&w->access_log);
 	requests_trim(w);
 	apps_close(&w->apps);
-	if (w->loop != NULL)
+	if (w->loop != NULL) {
+		mailbox_stop(&w->mailbox);
 		ev_loop_destroy(w->loop);
+	}
 	free(w->scratch);
 }
 

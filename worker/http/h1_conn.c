@@ -252,8 +252,8 @@ h1_next_request(struct conn *c, struct pf_request *done)
 	deadline_set(&c->deadline, &c->worker->keepalive, c->worker->now_ns);
 }
 
-static void
-log_response(const struct pf_request *r)
+void
+h1_log_response(const struct pf_request *r)
 {
 	const struct response *p = &r->response;
 
@@ -265,13 +265,10 @@ log_response(const struct pf_request *r)
 static bool
 close_resets(const struct conn *c, const struct pf_request *r)
 {
-	char byte;
-
 	if (r->linger || r->rest_n > 0 || !r->body.complete)
 		return true;
 	/* it is us who close: the next request may be here already */
-	return r->head.keepalive &&
-	    recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+	return r->head.keepalive && conn_has_bytes(c);
 }
 
 /* All of the response is with the kernel. */
@@ -280,7 +277,7 @@ response_sent(struct conn *c, struct pf_request *r)
 {
 	bool close = r->response.close || c->eof;
 
-	log_response(r);
+	h1_log_response(r);
 	if (r->response.cut) {
 		conn_reset(c);
 	} else if (r->body.complete && !close) {
@@ -335,7 +332,7 @@ flush(struct conn *c, struct pf_request *r, bool progress)
 			conn_watch(c, 0);
 			return;
 		}
-		log_response(r);
+		h1_log_response(r);
 		conn_close(c);
 	}
 }

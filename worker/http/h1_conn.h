@@ -51,6 +51,7 @@ void h1_stream_fail(struct pf_request *, int error);
 /* As PF_ETIMEOUT, unless it is the handler that is slow. */
 void h1_stream_late(struct pf_request *);
 
+void h1_log_response(const struct pf_request *);
 /* The response to `done` is sent, and the connection stays. */
 void h1_next_request(struct conn *, struct pf_request *done);
 

@@ -56,6 +56,8 @@ h1_send_late(struct deadline *d, void *worker)
 	struct conn *c = conn_of(d);
 
 	(void)worker;
+	if (c->state == CONN_FLUSHING)
+		h1_log_response(c->request);
 	if (c->state == CONN_RUNNING || c->state == CONN_FLUSHING)
 		conn_reset(c); /* a handler learns it from its calls */
 }
@@ -66,7 +68,11 @@ h1_idle_late(struct deadline *d, void *worker)
 	struct conn *c = conn_of(d);
 
 	(void)worker;
-	if (c->state == CONN_IDLE)
+	if (c->state != CONN_IDLE)
+		return;
+	if (conn_has_bytes(c))
+		h1_readable(c); /* just in time */
+	else
 		conn_close(c);
 }
 
@@ -102,6 +108,14 @@ is_waited(struct gate *g)
 	return waited;
 }
 
+/* Its client was answered: a worker that retires does not wait for it. */
+static void
+not_waited_for(struct pf_request *r)
+{
+	r->worker->n_stuck += !r->stuck;
+	r->stuck = true;
+}
+
 /* on_request has not returned.  One that waits for its client is about to be
  * told: else whoever sends or reads slowly could have workers replaced. */
 static void
@@ -113,8 +127,7 @@ handler_stuck(struct pf_request *r)
 		deadline_set(&r->deadline, &r->app->in_work, clock_now_ns());
 		return;
 	}
-	r->stuck = true;
-	w->n_stuck++;
+	not_waited_for(r);
 	worker_recycle(w, "a handler of app %s is stuck",
 	    r->app->settings->name);
 }
@@ -138,6 +151,8 @@ h1_handler_late(struct deadline *d, void *app)
 	    target.p, s);
 	if ((atomic_load(&r->phase) & REQUEST_RETURNED) == 0)
 		handler_stuck(r);
+	else
+		not_waited_for(r); /* the module holds it */
 	if (c == NULL)
 		return;
 	committed = gate_abandon(&r->gate);

@@ -349,6 +349,8 @@ response_abort(struct pf_request *r)
 {
 	if (r->response.ended)
 		return;
+	if (!r->response.started)
+		r->response.status = 500; /* for the access log */
 	r->response.ended = true;
 	r->response.cut = true;
 	r->response.close = true;
@@ -392,7 +394,7 @@ response_respond(struct pf_request *r, unsigned status,
 	if (r->response.started)
 		result = PF_ESTATE;
 	else if (response_head_check(&h) != PF_OK ||
-	    (h.length >= 0 && h.length != (int64_t)size &&
+	    (h.length >= 0 && h.length != (int64_t)size && status != 304 &&
 		r->head.method_id != H1_METHOD_HEAD))
 		result = PF_EINVAL;
 	else
