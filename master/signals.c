@@ -42,6 +42,7 @@ void
 signals_start(struct master *m, struct ev_loop *loop)
 {
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a log that may not grow is an error */
 	ev_set_userdata(loop, m);
 	for (size_t i = 0; i < N_ROWS; i++) {
 		ev_signal_init(&watcher[i], on_signal, rows[i].signo);
@@ -60,4 +61,5 @@ signals_stop(struct ev_loop *loop)
 		ev_signal_stop(loop, &watcher[i]);
 	}
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 }

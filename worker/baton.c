@@ -330,6 +330,24 @@ run_turn(struct baton *b)
 	return true;
 }
 
+/* Nothing is left to do.  The main thread ends the worker, unless it is itself
+ * the one that hangs in a handler. */
+static void
+baton_stop(struct baton *b)
+{
+	bool main_hangs = false;
+
+	pthread_mutex_lock(&b->lock);
+	b->stopping = true;
+	b->holder = NULL;
+	for (struct runner *t = b->runners; t != NULL; t = t->next)
+		main_hangs |= t->is_main && atomic_load(&t->off_loop) != 0;
+	pthread_cond_broadcast(&b->changed);
+	pthread_mutex_unlock(&b->lock);
+	if (main_hangs)
+		worker_leave_stuck(b->worker);
+}
+
 /* Until the baton is lost, or there is nothing left to do. */
 static void
 baton_hold(struct baton *b)
@@ -351,11 +369,7 @@ baton_hold(struct baton *b)
 		ev_run(w->loop, more ? EVRUN_NOWAIT : EVRUN_ONCE);
 		atomic_store_explicit(&b->queued, 0, memory_order_relaxed);
 	}
-	pthread_mutex_lock(&b->lock);
-	b->stopping = true;
-	b->holder = NULL;
-	pthread_cond_broadcast(&b->changed);
-	pthread_mutex_unlock(&b->lock);
+	baton_stop(b);
 }
 
 static void
@@ -406,8 +420,10 @@ baton_serve(struct baton *b)
 {
 	bool all_ended;
 
-	runner_join(b->main);
+	struct runner *t = b->main;
+
 	b->main = NULL;
+	runner_join(t);
 	while (baton_take(b))
 		baton_hold(b);
 	runner_leave(b, self);

@@ -66,6 +66,9 @@ struct worker {
 void worker_recycle(struct worker *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* All is done but for handlers that hang: the process ends without them. */
+_Noreturn void worker_leave_stuck(struct worker *);
+
 /* Something ended: if the worker is retiring, was it the last? */
 void worker_maybe_finish(struct worker *);
 

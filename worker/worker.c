@@ -290,6 +290,14 @@ fail:
 
 /* ---- end --------------------------------------------------------------- */
 
+void
+worker_leave_stuck(struct worker *w)
+{
+	log_warnx("%u handlers are stuck: exit without them", w->n_stuck);
+	access_log_flush(&w->access_log);
+	_exit(WORKER_OK);
+}
+
 static void
 worker_fini(struct worker *w)
 {
@@ -320,12 +328,8 @@ worker_main(const struct heritage *h)
 	if (status == WORKER_OK) {
 		state_show(&w, SCORE_READY, "ready");
 		(void)channel_send(h->channel_fd, CHANNEL_READY, "", NULL, 0);
-		if (!baton_serve(&w.baton)) {
-			log_warnx("%u handlers are stuck: exit without them",
-			    w.n_stuck);
-			access_log_flush(&w.access_log);
-			return WORKER_OK;
-		}
+		if (!baton_serve(&w.baton))
+			worker_leave_stuck(&w);
 	} else {
 		(void)channel_send(h->channel_fd, CHANNEL_FAILED, err, NULL, 0);
 	}

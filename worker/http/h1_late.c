@@ -159,11 +159,14 @@ h1_handler_late(struct deadline *d, void *app)
 	r->conn = NULL;
 	c->request = NULL;
 	SCORE_ADD(w->score, abandoned, 1);
-	access_log_add(&w->access_log, r, 504, 0);
-	if (committed)
+	if (committed) { /* it saw the status, and less than the body */
+		access_log_add(&w->access_log, r, r->response.status,
+		    (int64_t)(r->gate.sent_bytes - r->response.head_n));
 		conn_reset(c);
-	else
-		answer_504(c, r->head.method_id == H1_METHOD_HEAD);
+		return;
+	}
+	access_log_add(&w->access_log, r, 504, 0);
+	answer_504(c, r->head.method_id == H1_METHOD_HEAD);
 }
 
 static bool
