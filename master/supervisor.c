@@ -140,7 +140,7 @@ on_reload(struct sup *s, const struct sup_event *ev, msec_t now)
 	s->trial = (struct generation){ .number = ev->generation,
 		.conf = ev->conf,
 		.want = ev->conf.want };
-	/* What SUP_MORE and SUP_FEWER did stays until the setting changes. */
+	/* What SUP_MORE and its like did stays until the setting changes. */
 	if (ev->conf.want == s->serving.conf.want)
 		s->trial.want = s->serving.want;
 }
@@ -208,6 +208,13 @@ fewer(struct generation *g)
 }
 
 static void
+scale(struct generation *g, unsigned want)
+{
+	if (g->number != 0)
+		g->want = want;
+}
+
+static void
 abort_slot(struct sup *s, unsigned slot, msec_t now)
 {
 	struct slot *w = &s->slot[slot];
@@ -272,6 +279,11 @@ note(struct sup *s, const struct sup_event *ev, msec_t now)
 		fewer(&s->serving);
 		fewer(&s->trial);
 		break;
+	case SUP_SCALE:
+		pf_assert(ev->conf.want - 1 < SUP_WORKERS_MAX);
+		scale(&s->serving, ev->conf.want);
+		scale(&s->trial, ev->conf.want);
+		break;
 	case SUP_PAUSE:
 		sup_roll_back(s, WHY_STOPPING, 0, now);
 		s->paused = true;
@@ -288,6 +300,7 @@ sup_count(const struct sup *s)
 	struct sup_counts c = { .want = s->serving.want,
 		.generation = s->serving.number,
 		.on_trial = s->trial.number != 0,
+		.paused = s->paused,
 		.stopping = s->stopping };
 
 	for (unsigned i = 0; i < s->n_used; i++) {

@@ -31,6 +31,7 @@ enum sup_event_kind {
 	SUP_RELOAD,       /* generation, conf: put these settings on trial */
 	SUP_MORE,         /* one worker more */
 	SUP_FEWER,        /* one worker fewer, but one stays */
+	SUP_SCALE,        /* conf.want: so many workers, as by MORE and FEWER */
 	SUP_PAUSE,        /* retire all; a reload brings them back */
 	SUP_REOPEN,       /* open the logs again */
 	SUP_DRAIN,        /* retire all, then exit; if repeated, as SUP_ABORT */
@@ -102,6 +103,7 @@ struct sup_counts {
 	unsigned ready;      /* workers that serve, of any generation */
 	unsigned alive;      /* processes */
 	int on_trial;        /* a reload is under way */
+	int paused;          /* none, until a reload */
 	int stopping;        /* it will end in ACT_EXIT */
 };
 

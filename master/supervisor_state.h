@@ -39,7 +39,7 @@ struct slot {
 struct generation {
 	unsigned number; /* 0: there is none */
 	struct sup_conf conf;
-	unsigned want; /* conf.want as adjusted by SUP_MORE and SUP_FEWER */
+	unsigned want; /* conf.want as adjusted by SUP_MORE and its like */
 };
 
 struct sup {

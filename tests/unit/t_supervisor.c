@@ -132,6 +132,10 @@ run(unsigned slots, const struct step *t, size_t n)
 	{                                                                      \
 		.kind = SUP_RECYCLE, .slot = (i)                               \
 	}
+#define SCALE(n)                                                               \
+	{                                                                      \
+		.kind = SUP_SCALE, .conf = CONF(n)                             \
+	}
 #define EVENT(e)                                                               \
 	{                                                                      \
 		.kind = SUP_##e                                                \
@@ -522,6 +526,41 @@ more_and_fewer_reach_a_trial_too(void **state)
 }
 
 static void
+scale_sets_the_number_at_once(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, SCALE(4), "S2g1 S3g1" }, { 6, READY(2), "" },
+	    { 7, SCALE(1), "K3u R2 R1" }, { 8, SCALE(1), "" });
+}
+
+static void
+scale_reaches_a_trial_and_survives_its_commit(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, RELOAD(2, 2), "S2g2" }, { 6, READY(2), "S3g2" },
+	    { 7, SCALE(1), "R1 K3u C2 R0" }, { 8, RELOAD(3, 2), "S4g3" },
+	    { 9, READY(4), "C3 R2" });
+}
+
+static void
+scale_is_over_when_the_setting_changes(void **state)
+{
+	(void)state;
+	RUN({ 0, START(1), "S0g1" }, { 1, READY(0), "C1" },
+	    { 2, SCALE(2), "S1g1" }, { 3, READY(1), "" },
+	    { 4, RELOAD(2, 3), "S2g2" }, { 5, READY(2), "S3g2 S4g2" });
+}
+
+static void
+scale_while_paused_counts_when_the_pause_is_over(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, EVENT(PAUSE), "R1 R0" }, { 6, SCALE(1), "" },
+	    { 7, EXITED(0, CLEAN), "" }, { 7, EXITED(1, CLEAN), "" },
+	    { 8, RELOAD(2, 2), "S0g2" }, { 9, READY(0), "C2" });
+}
+
+static void
 there_are_never_more_workers_than_the_settings_allow(void **state)
 {
 	struct sup *s = sup_new(8);
@@ -725,6 +764,10 @@ main(void)
 		T(fewer_does_not_wait_for_a_worker_that_failed_to_boot),
 		T(the_number_survives_a_reload_until_the_setting_changes),
 		T(more_and_fewer_reach_a_trial_too),
+		T(scale_sets_the_number_at_once),
+		T(scale_reaches_a_trial_and_survives_its_commit),
+		T(scale_is_over_when_the_setting_changes),
+		T(scale_while_paused_counts_when_the_pause_is_over),
 		T(there_are_never_more_workers_than_the_settings_allow),
 		T(a_worker_is_recycled_once_its_successor_is_ready),
 		T(a_recycled_worker_that_dies_first_is_not_replaced_twice),

@@ -158,8 +158,9 @@ static void
 check_holds(const struct model *m, const struct sup_event *ev,
     struct sup_plan p, const msec_t *held)
 {
-	bool may_release = ev->kind == SUP_FEWER || ev->kind == SUP_PAUSE ||
-	    ev->kind == SUP_RELOAD || ev->kind == SUP_READY;
+	bool may_release = ev->kind == SUP_FEWER || ev->kind == SUP_SCALE ||
+	    ev->kind == SUP_PAUSE || ev->kind == SUP_RELOAD ||
+	    ev->kind == SUP_READY;
 
 	(void)m;
 	for (size_t i = 0; i < p.n; i++)
@@ -192,6 +193,7 @@ feed(struct model *m, const struct sup_event *ev)
 	assert_int_equal(sup_count(m->sup).alive, alive(m));
 	assert_int_equal(sup_count(m->sup).ready, count(m, SERVING));
 	assert_int_equal(sup_count(m->sup).on_trial, m->trial != 0);
+	assert_int_equal(sup_count(m->sup).paused, m->paused);
 }
 
 /* ---- what may happen --------------------------------------------------------
@@ -278,8 +280,12 @@ operator_acts(struct model *m)
 		reload(m);
 	else if (dice < 500 && sup_count(m->sup).want < 2 * WANT_MAX - 1)
 		feed(m, &(struct sup_event){ .kind = SUP_MORE });
-	else if (dice < 800)
+	else if (dice < 750)
 		feed(m, &(struct sup_event){ .kind = SUP_FEWER });
+	else if (dice < 800)
+		feed(m,
+		    &(struct sup_event){ .kind = SUP_SCALE,
+			.conf.want = 1 + below(m, 2 * WANT_MAX - 1) });
 	else if (dice < 900)
 		feed(m, &(struct sup_event){ .kind = SUP_REOPEN });
 	else if (dice < 980) {
