@@ -1,4 +1,4 @@
-# make            build/release/prefork and build/release/modules/NAME.so
+# make            prefork, preforkctl and modules/NAME.so in build/release
 # make run        install what is missing, build, serve conf/server.ini
 # make check      install what is missing, build, run every test
 # make help       all targets
@@ -9,6 +9,7 @@
 VERSION := 0.1.0
 
 PREFIX  ?= /usr/local
+BINDIR  ?= $(PREFIX)/bin
 SBINDIR ?= $(PREFIX)/sbin
 LIBDIR  ?= $(PREFIX)/lib
 INCDIR  ?= $(PREFIX)/include
@@ -34,15 +35,17 @@ COMMON_C := \
 CONF_C := \
   conf/apps.c conf/assign.c conf/bind.c conf/cpus.c conf/docs.c conf/ini.c \
   conf/load.c conf/load_environment.c conf/load_file.c conf/load_option.c \
-  conf/load_target.c conf/mistake.c conf/print.c conf/suggest.c conf/table.c \
-  conf/types_number.c conf/types_text.c
+  conf/load_target.c conf/mistake.c conf/print.c conf/runtime.c \
+  conf/suggest.c conf/table.c conf/types_number.c conf/types_text.c
 
 MASTER_C := \
-  master/carry_out.c master/check.c master/child.c master/daemon.c \
-  master/deployment.c master/exit_text.c master/listen.c master/listen_unix.c \
-  master/logs.c master/master.c master/pidfile.c master/priv.c master/reload.c \
-  master/signals.c master/spawn.c master/supervisor.c \
-  master/supervisor_rules.c
+  master/carry_out.c master/check.c master/child.c master/control.c \
+  master/control_verbs.c master/daemon.c master/deployment.c \
+  master/exit_text.c master/json.c master/listen.c master/listen_unix.c \
+  master/logs.c master/master.c master/pidfile.c master/preforkctl/ask.c \
+  master/preforkctl/record.c master/preforkctl/render.c master/priv.c \
+  master/reload.c master/signals.c master/spawn.c master/supervisor.c \
+  master/supervisor_rules.c master/wrap.c
 
 WORKER_C := \
   worker/arena.c worker/baton.c worker/conn.c worker/host.c \
@@ -59,10 +62,11 @@ WORKER_C := \
   worker/route.c worker/runner.c worker/worker.c
 
 MAIN_C    := master/main.c
+CTL_C     := master/preforkctl/main.c
 MODULES   := hello echo
 DOCGEN_C  := conf/docgen.c master/docgen.c
 SITE      := conf/site/index.html conf/site/style.css conf/site/favicon.svg
-MANPAGES  := prefork.8 prefork.ini.5 prefork_module.3
+MANPAGES  := prefork.8 prefork.ini.5 prefork_module.3 preforkctl.1
 TEST_C    := $(wildcard tests/unit/t_*.c)
 MOCK_C    := $(filter-out $(TEST_C),$(wildcard tests/unit/*.c))
 TESTMOD_C := $(wildcard tests/*/mod_*.c)
@@ -143,10 +147,11 @@ LIB_C := $(COMMON_C) $(CONF_C) $(filter-out $(MAIN_C),$(MASTER_C)) $(WORKER_C)
 LIB_O := $(LIB_C:%.c=$(BUILD)/obj/%.o)
 LIB   := $(BUILD)/libprefork.a
 MOCK_LIB := $(BUILD)/libmock.a
-SOURCES := $(sort $(LIB_C) $(MAIN_C) $(DOCGEN_C) \
+SOURCES := $(sort $(LIB_C) $(MAIN_C) $(CTL_C) $(DOCGEN_C) \
   $(foreach m,$(MODULES),$(wildcard worker/modules/$(m)/*.c)))
 
 BIN        := $(BUILD)/prefork
+CTL        := $(BUILD)/preforkctl
 MODULE_SO  := $(MODULES:%=$(BUILD)/modules/%.so)
 DOCGEN     := $(DOCGEN_C:%.c=$(BUILD)/tools/%)
 TESTS      := $(TEST_C:tests/unit/%.c=$(BUILD)/unit/%)
@@ -163,7 +168,7 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
   fuzz-run fuzzers bench install uninstall clean check-fresh coverage deps \
   deps-check test-programs FORCE
 
-all: $(BIN) $(MODULE_SO)
+all: $(BIN) $(CTL) $(MODULE_SO)
 
 # Objects depend on the flags they were made with.
 $(BUILD)/flags: FORCE
@@ -190,6 +195,9 @@ $(LIB): $(LIB_O)
 	$(call quiet,AR)$(AR) rcs $@ $^
 
 $(BIN): $(MAIN_C:%.c=$(BUILD)/obj/%.o) $(LIB)
+	$(call link,-pie $^ $(PF_LIBS))
+
+$(CTL): $(CTL_C:%.c=$(BUILD)/obj/%.o) $(LIB)
 	$(call link,-pie $^ $(PF_LIBS))
 
 # One shared object per directory of worker/modules.
@@ -344,9 +352,11 @@ check-fresh:
 
 ## install       under $(DESTDIR)$(PREFIX);  uninstall: take it away again
 install: all
-	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBDIR)/prefork/modules \
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) \
+	  $(DESTDIR)$(LIBDIR)/prefork/modules \
 	  $(DESTDIR)$(INCDIR)/prefork $(DESTDIR)$(DOCDIR)/conf/site
 	install -m 755 $(BIN) $(DESTDIR)$(SBINDIR)/prefork
+	install -m 755 $(CTL) $(DESTDIR)$(BINDIR)/preforkctl
 	install -m 755 $(MODULE_SO) $(DESTDIR)$(LIBDIR)/prefork/modules
 	install -m 644 worker/include/prefork/module.h \
 	  worker/include/prefork/headers.def $(DESTDIR)$(INCDIR)/prefork
@@ -355,7 +365,7 @@ install: all
 	for m in $(MANPAGES); do d=$(DESTDIR)$(MANDIR)/man$${m##*.}; \
 	  install -d $$d && install -m 644 man/$$m $$d/$$m || exit 1; done
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/prefork
+	rm -f $(DESTDIR)$(SBINDIR)/prefork $(DESTDIR)$(BINDIR)/preforkctl
 	rm -f $(MODULES:%=$(DESTDIR)$(LIBDIR)/prefork/modules/%.so)
 	rm -f $(DESTDIR)$(INCDIR)/prefork/module.h \
 	  $(DESTDIR)$(INCDIR)/prefork/headers.def

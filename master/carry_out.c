@@ -93,8 +93,9 @@ commit(struct master *m, unsigned generation)
 {
 	struct deployment *d = master_deployment(m, generation);
 	const struct deployment *was = master_deployment(m, m->serving);
+	bool reloaded = m->serving != generation;
 
-	if (m->serving != generation) {
+	if (reloaded) {
 		log_listeners(d, was);
 		deployment_settle(d);
 		log_set_fd(d->logs.error_fd);
@@ -108,30 +109,36 @@ commit(struct master *m, unsigned generation)
 		log_info("generation %u serves", generation);
 	m->committed = true;
 	daemon_report(m->daemon, 0);
+	if (reloaded)
+		master_reload_over(m, generation, RELOAD_DONE, "");
 }
 
-static void
-log_rollback(const struct master *m, const struct sup_action *a)
+static const char *
+rollback_reason(const struct master *m, enum sup_why why)
 {
-	const char *reason = m->trouble;
-
-	if (a->why == WHY_SUPERSEDED || a->why == WHY_STOPPING) {
-		log_info("reload given up: %s",
-		    a->why == WHY_SUPERSEDED ? "another one came" :
-					       "workers are to stop");
-		return;
-	}
-	if (a->why == WHY_NO_PROCESS)
-		reason = "cannot start a process";
-	log_errorx("reload failed: %s; generation %u goes on serving", reason,
-	    m->serving);
+	if (why == WHY_SUPERSEDED)
+		return "another one came";
+	if (why == WHY_STOPPING)
+		return "workers are to stop";
+	if (why == WHY_NO_PROCESS)
+		return "cannot start a process";
+	return m->trouble;
 }
 
 static void
 roll_back(struct master *m, const struct sup_action *a)
 {
-	log_rollback(m, a);
+	bool given_up = a->why == WHY_SUPERSEDED || a->why == WHY_STOPPING;
+	const char *reason = rollback_reason(m, a->why);
+
+	if (given_up)
+		log_info("reload given up: %s", reason);
+	else
+		log_errorx("reload failed: %s; generation %u goes on serving",
+		    reason, m->serving);
 	free_deployments(m, a->generation, false);
+	master_reload_over(m, a->generation,
+	    given_up ? RELOAD_GIVEN_UP : RELOAD_FAILED, reason);
 }
 
 /* Rename, signal, and lines go to a file of the old name again. */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
 #include "common/scoreboard.h"
@@ -106,6 +107,7 @@ child_new(struct master *m, pid_t pid, unsigned slot, unsigned generation,
 	c->pid = pid;
 	c->slot = slot;
 	c->generation = generation;
+	c->since_ns = clock_now_ns();
 	c->channel_fd = channel_fd;
 	ev_child_init(&c->exit, on_exit_status, pid, 0);
 	c->exit.data = c;

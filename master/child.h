@@ -3,6 +3,7 @@
 #define MASTER_CHILD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <ev.h>
@@ -18,6 +19,9 @@ struct child {
 	int channel_fd; /* -1: it closed its end */
 	pid_t pid;
 	unsigned slot, generation;
+	uint64_t since_ns;
+	/* What the counters of its slot began with. */
+	uint64_t requests_before, errors_before;
 	bool leaving;                  /* we told it to go */
 	char reason[CHANNEL_TEXT_MAX]; /* why it cannot boot, if it said so */
 };

@@ -1,20 +1,60 @@
 /*
- * Writes the parts of prefork(8) that are made from tables: `docgen options`,
- * `docgen signals`.
+ * Writes the parts of prefork(8) and preforkctl(1) that are made from tables:
+ * `docgen LIST`, where LIST is one of those at the end of this file.
  */
 #include <stdio.h>
 #include <string.h>
 
 struct row {
 	char letter;
-	const char *name, *text;
+	const char *name, *argument, *text;
 };
 
 static const struct row options[] = {
 #define OPTION(opt, arg, help)                                                 \
-	{ .letter = (opt), .name = (arg), .text = (help) },
+	{ .letter = (opt), .argument = (arg), .text = (help) },
 #include "master/options.def"
 #undef OPTION
+};
+
+static const struct row ctl_options[] = {
+#define CTL_OPTION(opt, long_name, arg, help)                                  \
+	{ .letter = (opt),                                                     \
+		.name = (long_name),                                           \
+		.argument = (arg),                                             \
+		.text = (help) },
+#include "master/preforkctl/options.def"
+#undef CTL_OPTION
+};
+
+static const struct row verbs[] = {
+#define CONTROL_VERB(verb, arg, help)                                          \
+	{ .name = #verb, .argument = (arg), .text = (help) },
+#include "common/control_verbs.def"
+#undef CONTROL_VERB
+};
+
+#define FIELD(member, label, unit, help) { .name = #member, .text = (help) },
+#define NO_FIELD(member, label, unit, help)
+#define STATUS_FIELD   FIELD
+#define LISTENER_FIELD NO_FIELD
+#define WORKER_FIELD   NO_FIELD
+static const struct row status_fields[] = {
+#include "common/control_fields.def"
+};
+#undef STATUS_FIELD
+#undef LISTENER_FIELD
+#define STATUS_FIELD   NO_FIELD
+#define LISTENER_FIELD FIELD
+static const struct row listener_fields[] = {
+#include "common/control_fields.def"
+};
+#undef LISTENER_FIELD
+#undef WORKER_FIELD
+#define LISTENER_FIELD NO_FIELD
+#define WORKER_FIELD   FIELD
+static const struct row worker_fields[] = {
+#include "common/control_fields.def"
 };
 
 static const struct row signals[] = {
@@ -62,40 +102,100 @@ print_text(const char *text)
 }
 
 static void
-print_options(void)
+print_argument(const char *argument)
 {
-	puts(".Bl -tag -width Ds");
-	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
-		printf(".It Fl %c%s%s\n", options[i].letter,
-		    options[i].name[0] != '\0' ? " Ar " : "", options[i].name);
-		print_text(options[i].text);
-	}
-	puts(".El");
+	if (argument[0] == '[')
+		printf(" Op Fl %.*s", (int)strcspn(argument + 2, "]"),
+		    argument + 2);
+	else if (argument[0] != '\0')
+		printf(" Ar %s", argument);
 }
 
 static void
-print_signals(void)
+print_option(const struct row *r)
 {
-	puts(".Bl -tag -width WINCHXX");
-	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
-		printf(".It Dv %s\n", signals[i].name);
-		print_text(signals[i].text);
+	printf(".It Fl %c", r->letter);
+	print_argument(r->argument);
+	if (r->name != NULL) {
+		printf(" , Fl \\-%s", r->name);
+		print_argument(r->argument);
 	}
-	puts(".El");
+	putchar('\n');
 }
+
+static void
+print_verb(const struct row *r)
+{
+	printf(".It Cm %s", r->name);
+	print_argument(r->argument);
+	putchar('\n');
+}
+
+static void
+print_signal(const struct row *r)
+{
+	printf(".It Dv %s\n", r->name);
+}
+
+static void
+print_field(const struct row *r)
+{
+	printf(".It Va %s\n", r->name);
+}
+
+#define ROWS(table) .rows = (table), .n = sizeof(table) / sizeof *(table)
+
+static const struct list {
+	const char *name, *width;
+	void (*print)(const struct row *);
+	const struct row *rows;
+	size_t n;
+} lists[] = {
+	{ .name = "options",
+	    .width = "Ds",
+	    .print = print_option,
+	    ROWS(options) },
+	{ .name = "signals",
+	    .width = "WINCHXX",
+	    .print = print_signal,
+	    ROWS(signals) },
+	{ .name = "ctl-options",
+	    .width = "Ds",
+	    .print = print_option,
+	    ROWS(ctl_options) },
+	{ .name = "verbs", .width = "Ds", .print = print_verb, ROWS(verbs) },
+	{ .name = "status-fields",
+	    .width = "reload_reasonX",
+	    .print = print_field,
+	    ROWS(status_fields) },
+	{ .name = "listener-fields",
+	    .width = "reload_reasonX",
+	    .print = print_field,
+	    ROWS(listener_fields) },
+	{ .name = "worker-fields",
+	    .width = "reload_reasonX",
+	    .print = print_field,
+	    ROWS(worker_fields) },
+};
 
 int
 main(int argc, char **argv)
 {
 	const char *what = argc == 2 ? argv[1] : "";
 
-	if (strcmp(what, "options") == 0)
-		print_options();
-	else if (strcmp(what, "signals") == 0)
-		print_signals();
-	else {
-		fputs("usage: docgen options | signals\n", stderr);
-		return 2;
+	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+		const struct list *l = &lists[i];
+
+		if (strcmp(l->name, what) != 0)
+			continue;
+		printf(".Bl -tag -width %s\n", l->width);
+		for (size_t j = 0; j < l->n; j++) {
+			l->print(&l->rows[j]);
+			print_text(l->rows[j].text);
+		}
+		puts(".El");
+		return 0;
 	}
-	return fflush(stdout) == 0 ? 0 : 1;
+	fputs("usage: docgen LIST\n", stderr);
+	return 2;
 }

@@ -14,6 +14,7 @@
 #include "master/check.h"
 #include "master/daemon.h"
 #include "master/master.h"
+#include "master/wrap.h"
 
 #define EXIT_CONFIG  1
 #define EXIT_USAGE   2
@@ -40,35 +41,6 @@ struct command {
 	char *own_file, *own_target; /* that of absolute paths; or NULL */
 };
 
-#define INDENT  6
-#define COLUMNS 78
-
-#define INDENT  6
-#define COLUMNS 78
-
-static void
-print_wrapped(const char *text, FILE *out)
-{
-	size_t column = 0;
-
-	while (*text != '\0') {
-		size_t n = strcspn(text, " ");
-
-		if (column == 0 || column + 1 + n > COLUMNS) {
-			fprintf(out, "%s%*s", column > 0 ? "\n" : "", INDENT,
-			    "");
-			column = INDENT;
-		} else {
-			fputc(' ', out);
-			column++;
-		}
-		fprintf(out, "%.*s", (int)n, text);
-		column += n;
-		text += n + (text[n] == ' ');
-	}
-	fputc('\n', out);
-}
-
 static void
 print_usage(FILE *out)
 {
@@ -85,11 +57,11 @@ print_help(FILE *out)
 	for (size_t i = 0; i < N_ROWS; i++) {
 		fprintf(out, "  -%c%s%s\n", rows[i].letter,
 		    rows[i].argument[0] != '\0' ? " " : "", rows[i].argument);
-		print_wrapped(rows[i].help, out);
+		wrap_print(rows[i].help, out);
 	}
 	fputs("  target\n", out);
-	print_wrapped("Serve a directory or a module (a .so file) without a "
-		      "configuration file.",
+	wrap_print("Serve a directory or a module (a .so file) without a "
+		   "configuration file.",
 	    out);
 	fputc('\n', out);
 	settings_print_help(out);

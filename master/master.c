@@ -11,8 +11,10 @@
 #include "common/log.h"
 #include "common/scoreboard.h"
 #include "common/title.h"
+#include "conf/runtime.h"
 #include "conf/settings.h"
 #include "master/carry_out.h"
+#include "master/control.h"
 #include "master/daemon.h"
 #include "master/exit_text.h"
 #include "master/listen.h"
@@ -139,6 +141,7 @@ master_shed(struct master *m, const struct deployment *keep, unsigned slot)
 	}
 	fd_close(&m->pidfile.fd);
 	daemon_shed(m->daemon);
+	control_shed(m->control);
 }
 
 static void
@@ -226,6 +229,28 @@ deploy_first(struct master *m, struct settings *s)
 	log_set_level((enum log_level)d->settings->log_level);
 }
 
+/* A path that the operator chose must be ours.  The default one is the same
+ * for every server of a user: the first has it. */
+static void
+open_control(struct master *m)
+{
+	const struct settings *s = m->first;
+	char err[512];
+
+	if (control_open(&m->control, m, s, err, sizeof err) == 0)
+		return;
+	if (runtime_is_default(s)) {
+		log_warnx("no control socket, so no preforkctl: %s; set "
+			  "admin.control",
+		    err);
+		return;
+	}
+	log_set_fd(STDERR_FILENO);
+	free_deployments(m, 0, true);
+	pidfile_close(&m->pidfile);
+	fatalx("no control socket: %s", err);
+}
+
 static void
 serve(struct master *m)
 {
@@ -249,6 +274,7 @@ static void
 clean_up(struct master *m)
 {
 	log_info("exited");
+	control_close(&m->control);
 	log_set_fd(STDERR_FILENO);
 	free_deployments(m, 0, true);
 	settings_free(&m->first);
@@ -269,13 +295,15 @@ master_run(const struct settings_source *source, struct settings *s,
 		.source_name = source_name,
 		.pidfile = { .fd = -1 },
 		.is_daemon = daemon->report_fd >= 0,
-		.daemon = daemon };
+		.daemon = daemon,
+		.started_ns = clock_now_ns() };
 
 	log_set_who("master");
 	title_set("master [%s]", source_name);
 	settle_in(&m, s);
 	make_room(&m);
 	deploy_first(&m, s);
+	open_control(&m);
 	serve(&m);
 	clean_up(&m);
 	return m.status;

@@ -7,6 +7,7 @@
 #define MASTER_MASTER_H
 
 #include <stdbool.h>
+#include <time.h>
 
 #include <ev.h>
 
@@ -17,8 +18,19 @@
 #include "master/priv.h"
 #include "master/supervisor.h"
 
+struct control;
 struct daemon;
 struct scoreboard;
+
+enum reload_result { RELOAD_NONE, RELOAD_DONE, RELOAD_FAILED, RELOAD_GIVEN_UP };
+
+/* How a reload ended. */
+struct reload_report {
+	enum reload_result result;
+	unsigned generation; /* 0: it failed before it was given a number */
+	time_t at;
+	char reason[1280]; /* "": done */
+};
 
 struct master {
 	struct ev_loop *loop;
@@ -37,6 +49,9 @@ struct master {
 	unsigned *unspawned; /* slots whose fork failed in this plan */
 	size_t n_unspawned;
 	struct daemon *daemon;
+	struct control *control; /* NULL: off */
+	struct reload_report last_reload;
+	uint64_t started_ns;
 	bool is_daemon, committed;
 	bool log_is_startup; /* the error log is where errors of the start go */
 	char trouble[1280];  /* the last worker that ended against our will */
@@ -51,8 +66,12 @@ int master_run(const struct settings_source *, struct settings *,
 void master_feed(struct master *, const struct sup_event *);
 /* A worker's process is gone; status as of waitpid(). */
 void master_child_exited(struct master *, struct child *, int status);
-/* A signal asked for it. */
-void master_reload(struct master *);
+/* Starts a reload: its generation, on trial or already over; 0: it failed, and
+ * last_reload says why. */
+unsigned master_reload(struct master *);
+/* A reload has ended; its generation is 0 if it had none yet. */
+void master_reload_over(struct master *, unsigned generation,
+    enum reload_result, const char *reason);
 
 /* NULL when that generation is gone. */
 struct deployment *master_deployment(const struct master *,

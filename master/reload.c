@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "conf/settings.h"
+#include "master/control.h"
 #include "master/master.h"
 
 /* Text that a FILE collects, to be logged line by line. */
@@ -80,22 +81,38 @@ prepare(struct master *m, char *err, size_t err_bytes)
 }
 
 void
+master_reload_over(struct master *m, unsigned generation,
+    enum reload_result result, const char *reason)
+{
+	struct reload_report *r = &m->last_reload;
+
+	r->result = result;
+	r->generation = generation;
+	r->at = time(NULL);
+	snprintf(r->reason, sizeof r->reason, "%s", reason);
+	control_reload_over(m->control);
+}
+
+unsigned
 master_reload(struct master *m)
 {
+	unsigned generation = m->last_generation + 1;
 	char err[512];
 	struct deployment *d = prepare(m, err, sizeof err);
 
 	if (d == NULL) {
 		log_errorx("reload failed: %s; generation %u goes on serving",
 		    err, m->serving);
-		return;
+		master_reload_over(m, 0, RELOAD_FAILED, err);
+		return 0;
 	}
 	warn_of_restart(m, d);
-	d->generation = ++m->last_generation;
+	d->generation = m->last_generation = generation;
 	d->next = m->deployments;
 	m->deployments = d;
 	master_feed(m,
 	    &(struct sup_event){ .kind = SUP_RELOAD,
-		.generation = d->generation,
+		.generation = generation,
 		.conf = deployment_conf(d) });
+	return generation; /* d may be gone */
 }

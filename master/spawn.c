@@ -93,6 +93,8 @@ spawn_worker(struct master *m, unsigned slot, struct deployment *d)
 		.generation = d->generation,
 		.access_log_fd = d->logs.access_fd };
 	struct score_slot *score = &m->scoreboard->slot[slot];
+	uint64_t requests = SCORE_GET(score, requests),
+		 errors = SCORE_GET(score, errors_5xx);
 	sigset_t all, was;
 	int channel[2] = { -1, -1 }, status;
 	pid_t pid;
@@ -119,8 +121,11 @@ spawn_worker(struct master *m, unsigned slot, struct deployment *d)
 		goto fail;
 	fd_close(&channel[1]);
 	m->child[slot] = child_new(m, pid, slot, d->generation, channel[0]);
-	if (m->child[slot] != NULL)
+	if (m->child[slot] != NULL) {
+		m->child[slot]->requests_before = requests;
+		m->child[slot]->errors_before = errors;
 		return 0;
+	}
 	kill(pid, SIGKILL); /* reaped by libev, known to nobody */
 fail:
 	log_warn("cannot start worker %u", slot);

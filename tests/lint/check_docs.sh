@@ -11,7 +11,7 @@ mkdir -p "$fresh/conf" "$fresh/man"
 cp conf/server.ini "$fresh/conf/"
 cp man/*.[0-9] "$fresh/man/"
 tests/lint/docs.sh "$tools" "$fresh"
-for f in conf/server.ini man/prefork.8 man/prefork.ini.5; do
+for f in conf/server.ini man/prefork.8 man/prefork.ini.5 man/preforkctl.1; do
 	diff -u "$f" "$fresh/$f" || {
 		echo "$f: not what its generator writes; run make docs" >&2
 		bad=1

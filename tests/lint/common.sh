@@ -1,11 +1,11 @@
 #!/bin/sh
-# Names each header of common/ that master and worker do not both use, be it
-# through another header of common/ or conf/.
+# Names each header of common/ that only one program uses, be it through another
+# header of common/ or conf/: the master, the workers, preforkctl.
 set -eu
 
-# users SIDE: what of common/ the files of SIDE include, directly or not.
+# users FILE...: what of common/ these include, directly or not.
 users() {
-	found=$(grep -rhoE --include='*.[ch]' '"(common|conf)/[a-z_0-9]+\.h"' "$1" | tr -d '"' | sort -u)
+	found=$(grep -hoE '"(common|conf)/[a-z_0-9]+\.h"' "$@" | tr -d '"' | sort -u)
 	while :; do
 		more=$({ echo "$found"
 			for h in $found; do
@@ -19,16 +19,19 @@ users() {
 	echo "$found"
 }
 
-master=$(users master)
-worker=$(users worker)
+master=$(users master/*.[ch])
+preforkctl=$(users master/preforkctl/*.[ch])
+# shellcheck disable=SC2046 -- names without spaces
+worker=$(users $(find worker -name '*.[ch]'))
 bad=0
 for h in common/*.h; do
-	for side in master worker; do
-		eval "list=\$$side"
-		if ! echo "$list" | grep -qx "$h"; then
-			echo "$h: $side/ does not use it"
-			bad=1
-		fi
+	used=0
+	for list in "$master" "$worker" "$preforkctl"; do
+		if echo "$list" | grep -qx "$h"; then used=$((used + 1)); fi
 	done
+	if [ $used -lt 2 ]; then
+		echo "$h: not used by two of master, worker and preforkctl"
+		bad=1
+	fi
 done
 exit $bad

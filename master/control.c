@@ -1,0 +1,506 @@
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <ev.h>
+
+#include "common/control_wire.h"
+#include "common/fd.h"
+#include "common/log.h"
+#include "conf/runtime.h"
+#include "conf/settings.h"
+#include "master/control.h"
+#include "master/control_verbs.h"
+#include "master/listen_unix.h"
+#include "master/master.h"
+
+#define CLIENTS_MAX 16
+#define CLIENT_TIME                                                            \
+	5.0 /* s to send a request, and again to take the answer               \
+	     */
+#define ACCEPT_AT_ONCE                                                         \
+	4                /* so that who has spoken is heard before he is old   \
+			  */
+#define ACCEPT_PAUSE 1.0 /* s, when there is no fd to be had */
+#define BACKLOG      64
+
+/*
+ *            leaves by
+ *   FREE     a connection
+ *   READING  a line, EOF, time over, a newer client without room
+ *   WAITING  the reload it asked for being over; no time limit of its own
+ *   WRITING  answer sent, time over, a newer client without room
+ */
+enum client_state {
+	CLIENT_FREE,
+	CLIENT_READING,
+	CLIENT_WAITING,
+	CLIENT_WRITING
+};
+
+struct client {
+	struct control *control;
+	enum client_state state;
+	int fd;
+	struct ev_io io;
+	struct ev_timer deadline;
+	struct ucred peer;
+	uint64_t number; /* in the order of their coming */
+	unsigned reload; /* WAITING: for this generation */
+	char request[CONTROL_REQUEST_BYTES];
+	size_t n;
+	char *answer;
+	size_t answer_bytes, sent;
+};
+
+struct control {
+	struct master *master;
+	int fd;
+	struct unix_file file;
+	struct ev_io io;
+	struct ev_timer pause;
+	uint64_t n_clients; /* that ever came */
+	struct client client[CLIENTS_MAX];
+};
+
+static void
+client_close(struct client *c)
+{
+	struct ev_loop *loop = c->control->master->loop;
+
+	ev_io_stop(loop, &c->io);
+	ev_timer_stop(loop, &c->deadline);
+	fd_close(&c->fd);
+	free(c->answer);
+	c->answer = NULL;
+	c->state = CLIENT_FREE;
+}
+
+static void
+set_deadline(struct client *c)
+{
+	struct ev_loop *loop = c->control->master->loop;
+
+	ev_timer_stop(loop, &c->deadline);
+	ev_timer_set(&c->deadline, CLIENT_TIME, 0.0);
+	ev_timer_start(loop, &c->deadline);
+}
+
+static void
+wait_for(struct client *c, int events)
+{
+	struct ev_loop *loop = c->control->master->loop;
+
+	ev_io_stop(loop, &c->io);
+	ev_io_set(&c->io, c->fd, events);
+	ev_io_start(loop, &c->io);
+}
+
+static void
+client_write(struct client *c)
+{
+	while (c->sent < c->answer_bytes) {
+		ssize_t n = send(c->fd, c->answer + c->sent,
+		    c->answer_bytes - c->sent, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0)
+			break;
+		c->sent += (size_t)n;
+	}
+	client_close(c);
+}
+
+/* Ends the answer and sends what the socket takes. */
+static void
+client_answer(struct client *c, FILE *out, enum control_exit result,
+    const char *reason)
+{
+	control_write_end(out, result, reason);
+	if (fclose(out) != 0) {
+		log_error("control: no answer");
+		client_close(c);
+		return;
+	}
+	c->state = CLIENT_WRITING;
+	c->sent = 0;
+	set_deadline(c);
+	wait_for(c, EV_WRITE);
+	client_write(c);
+}
+
+/* NULL after closing the client. */
+static FILE *
+client_open_answer(struct client *c)
+{
+	FILE *out = open_memstream(&c->answer, &c->answer_bytes);
+
+	if (out != NULL)
+		return out;
+	log_error("control: no answer");
+	client_close(c);
+	return NULL;
+}
+
+static void
+client_wait(struct client *c, unsigned generation)
+{
+	c->state = CLIENT_WAITING;
+	c->reload = generation;
+	ev_timer_stop(c->control->master->loop, &c->deadline);
+	wait_for(c, EV_READ);
+}
+
+static void
+client_run(struct client *c)
+{
+	struct control_request r = { .line = c->request,
+		.uid = (long)c->peer.uid,
+		.pid = (long)c->peer.pid,
+		.out = client_open_answer(c) };
+	enum control_exit result;
+
+	if (r.out == NULL)
+		return;
+	result = control_run(c->control->master, &r);
+	if (r.reload == 0) {
+		client_answer(c, r.out, result, r.reason);
+		return;
+	}
+	fclose(r.out);
+	free(c->answer);
+	c->answer = NULL;
+	client_wait(c, r.reload);
+}
+
+static void
+client_refuse(struct client *c, enum control_exit result, const char *why)
+{
+	FILE *out = client_open_answer(c);
+
+	if (out != NULL)
+		client_answer(c, out, result, why);
+}
+
+static void
+client_read(struct client *c)
+{
+	ssize_t got =
+	    recv(c->fd, c->request + c->n, sizeof c->request - c->n, 0);
+	char *end;
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		client_close(c);
+		return;
+	}
+	c->n += (size_t)got;
+	end = memchr(c->request, '\n', c->n);
+	if (end == NULL && c->n == sizeof c->request) {
+		client_refuse(c, CONTROL_USAGE, "the request is too long");
+	} else if (end != NULL) {
+		*end = '\0';
+		client_run(c);
+	}
+}
+
+/* It has nothing more to say: it is gone, or a half of it is. */
+static void
+client_stir(struct client *c)
+{
+	struct pollfd p = { .fd = c->fd };
+
+	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0)
+		client_close(c);
+	else
+		ev_io_stop(c->control->master->loop, &c->io);
+}
+
+static void
+on_client(struct ev_loop *loop, ev_io *w, int revents)
+{
+	struct client *c = w->data;
+
+	(void)loop;
+	(void)revents;
+	switch (c->state) {
+	case CLIENT_FREE: break;
+	case CLIENT_READING: client_read(c); break;
+	case CLIENT_WAITING: client_stir(c); break;
+	case CLIENT_WRITING: client_write(c); break;
+	}
+}
+
+static void
+on_deadline(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	(void)loop;
+	(void)revents;
+	client_close(w->data);
+}
+
+/* ---- who comes in -------------------------------------------------------- */
+
+static struct client *
+find_oldest(struct control *k, enum client_state state)
+{
+	struct client *oldest = NULL;
+
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = &k->client[i];
+
+		if (c->state == state &&
+		    (oldest == NULL || c->number < oldest->number))
+			oldest = c;
+	}
+	return oldest;
+}
+
+/* A place; a client that dawdles loses its own.  NULL: all wait for a
+ * reload. */
+static struct client *
+make_room(struct control *k)
+{
+	struct client *c = find_oldest(k, CLIENT_FREE);
+
+	if (c == NULL)
+		c = find_oldest(k, CLIENT_READING);
+	if (c == NULL)
+		c = find_oldest(k, CLIENT_WRITING);
+	if (c != NULL && c->state != CLIENT_FREE)
+		client_close(c);
+	return c;
+}
+
+/* The socket's mode keeps others out as well, unless somebody changes it. */
+static int
+may_control(int fd, struct ucred *peer)
+{
+	socklen_t n = sizeof *peer;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &n) < 0)
+		return 0;
+	return peer->uid == 0 || peer->uid == geteuid();
+}
+
+static void
+admit(struct control *k, int fd)
+{
+	struct client *c = make_room(k);
+	int allowed;
+
+	if (c == NULL) {
+		log_warnx("control: too many clients wait for a reload");
+		fd_close(&fd);
+		return;
+	}
+	allowed = may_control(fd, &c->peer);
+	c->state = CLIENT_READING;
+	c->fd = fd;
+	c->n = 0;
+	c->number = ++k->n_clients;
+	set_deadline(c);
+	wait_for(c, EV_READ);
+	if (allowed) {
+		client_read(c); /* most have spoken by now */
+		return;
+	}
+	log_warnx("control: uid %ld is refused", (long)c->peer.uid);
+	client_refuse(c, CONTROL_FAILED,
+	    "only root and the account of the server may do this");
+}
+
+static void
+on_pause_over(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct control *k = w->data;
+
+	(void)revents;
+	ev_io_start(loop, &k->io);
+}
+
+static void
+on_connection(struct ev_loop *loop, ev_io *w, int revents)
+{
+	struct control *k = w->data;
+
+	(void)revents;
+	for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
+		int fd =
+		    accept4(k->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			admit(k, fd);
+			continue;
+		}
+		if (errno == EAGAIN)
+			return;
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		log_warn("control: cannot accept");
+		ev_io_stop(loop, &k->io);
+		ev_timer_set(&k->pause, ACCEPT_PAUSE, 0.0);
+		ev_timer_start(loop, &k->pause);
+		return;
+	}
+}
+
+void
+control_reload_over(struct control *k)
+{
+	for (size_t i = 0; k != NULL && i < CLIENTS_MAX; i++) {
+		struct client *c = &k->client[i];
+		struct control_request r = { .line = c->request };
+		enum control_exit result;
+
+		if (c->state != CLIENT_WAITING ||
+		    c->reload != k->master->last_reload.generation)
+			continue;
+		r.out = client_open_answer(c);
+		if (r.out == NULL)
+			continue;
+		result = control_reload_result(k->master, &r);
+		client_answer(c, r.out, result, r.reason);
+	}
+}
+
+/* ---- opening and closing ------------------------------------------------- */
+
+/* 0, or -1 and errno.  The default lies where others may have been first. */
+static int
+make_dir(const char *path, bool is_default)
+{
+	mode_t mode = geteuid() == 0 ? 0755 : 0700;
+	struct stat st;
+
+	if (mkdir(path, mode) == 0)
+		return chmod(path, mode); /* whatever the umask is */
+	if (errno != EEXIST || (!is_default && stat(path, &st) == 0))
+		return errno == EEXIST ? 0 : -1;
+	if (lstat(path, &st) < 0)
+		return -1;
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+		errno = EPERM;
+		return -1;
+	}
+	return 0;
+}
+
+static int
+make_runtime_dir(const struct settings *s, char *err, size_t err_bytes)
+{
+	bool is_default = s->runtime_dir[0] == '\0';
+	char path[RUNTIME_PATH_MAX];
+
+	if (is_default && s->control[0] != '\0')
+		return 0;
+	runtime_dir(s, path, sizeof path);
+	if (make_dir(path, is_default) == 0)
+		return 0;
+	snprintf(err, err_bytes, "%.256s: %m", path);
+	return -1;
+}
+
+static int
+open_socket(struct control *k, const char *path, char *err, size_t err_bytes)
+{
+	static const struct listen_options options = { .mode = 0600,
+		.uid = (uid_t)-1,
+		.gid = (gid_t)-1 };
+	char why[128];
+
+	k->fd = unix_open(path, &options, &k->file, why, sizeof why);
+	if (k->fd >= 0 && listen(k->fd, BACKLOG) == 0)
+		return 0;
+	if (k->fd >= 0)
+		snprintf(why, sizeof why, "%m");
+	snprintf(err, err_bytes, "%.256s: %s", path, why);
+	return -1;
+}
+
+static struct control *
+control_new(struct master *m)
+{
+	struct control *k = calloc(1, sizeof *k);
+
+	if (k == NULL)
+		return NULL;
+	k->master = m;
+	k->fd = -1;
+	ev_init(&k->io, on_connection);
+	ev_init(&k->pause, on_pause_over);
+	k->io.data = k->pause.data = k;
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = &k->client[i];
+
+		c->control = k;
+		c->fd = -1;
+		ev_init(&c->io, on_client);
+		ev_init(&c->deadline, on_deadline);
+		c->io.data = c->deadline.data = c;
+	}
+	return k;
+}
+
+int
+control_open(struct control **out, struct master *m, const struct settings *s,
+    char *err, size_t err_bytes)
+{
+	char path[RUNTIME_PATH_MAX];
+	bool on = runtime_control(s, path, sizeof path);
+
+	*out = NULL;
+	if (make_runtime_dir(s, err, err_bytes) < 0)
+		return -1;
+	if (!on)
+		return 0;
+	*out = control_new(m);
+	if (*out == NULL) {
+		snprintf(err, err_bytes, "%m");
+		return -1;
+	}
+	if (open_socket(*out, path, err, err_bytes) < 0) {
+		control_close(out);
+		return -1;
+	}
+	ev_io_set(&(*out)->io, (*out)->fd, EV_READ);
+	ev_io_start(m->loop, &(*out)->io);
+	return 0;
+}
+
+void
+control_close(struct control **kp)
+{
+	struct control *k = *kp;
+
+	*kp = NULL;
+	if (k == NULL)
+		return;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		client_close(&k->client[i]);
+	ev_io_stop(k->master->loop, &k->io);
+	ev_timer_stop(k->master->loop, &k->pause);
+	unix_file_remove(&k->file);
+	fd_close(&k->fd);
+	free(k);
+}
+
+void
+control_shed(struct control *k)
+{
+	if (k == NULL)
+		return;
+	fd_close(&k->fd);
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		fd_close(&k->client[i].fd);
+}
