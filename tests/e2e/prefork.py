@@ -3,6 +3,8 @@
 Nothing here sleeps: a test waits for a line of the error log, for the end of a
 process (pidfd) or for bytes on a socket, each with a deadline."""
 import contextlib
+import itertools
+import json
 import os
 import pathlib
 import re
@@ -16,6 +18,7 @@ from signal import SIGKILL, SIGTERM
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PREFORK_BUILD", ROOT / "build/release"))
 BINARY = BUILD / "prefork"
+CONTROL = BUILD / "preforkctl"
 PROBE = BUILD / "tests/mod_probe.so"
 SANITIZED = BUILD.name in ("asan", "tsan")
 PATIENCE = 90 if SANITIZED else 30  # seconds until a wait is a failure
@@ -50,6 +53,13 @@ def run(*args, env=None, cwd=None, text=None):
     """A prefork that ends by itself: the CompletedProcess, output as text."""
     return subprocess.run([str(BINARY), *map(str, args)], env=environment(env),
                           cwd=cwd, input=text, capture_output=True, text=True,
+                          timeout=PATIENCE, check=False)
+
+
+def preforkctl(*args, env=None, wrap=()):
+    """The CompletedProcess of preforkctl, run by the command `wrap`."""
+    return subprocess.run([*wrap, str(CONTROL), *map(str, args)],
+                          env=environment(env), capture_output=True, text=True,
                           timeout=PATIENCE, check=False)
 
 
@@ -198,9 +208,12 @@ class Client:
 class Server:
     """A prefork under test; `check` runs at the end of each test."""
 
+    number = itertools.count()
+
     def __init__(self, tmp, sections=None, args=(), env=None,
-                 pass_fds=()):
+                 pass_fds=(), runtime_dir=True):
         self.tmp = tmp
+        self.socket = tmp / f"run{next(self.number)}/prefork.ctl"
         self.file = tmp / "server.ini"
         self.allowed = []
         self.log = []
@@ -209,6 +222,8 @@ class Server:
         if sections is not None:
             self.configure(sections)
             args = ("-c", self.file, *args)
+        if runtime_dir:  # not that of all the other servers
+            args = ("-o", f"server.runtime_dir={self.socket.parent}", *args)
         self.process = subprocess.Popen(
             [str(BINARY), *map(str, args)], cwd=tmp, env=environment(env),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -281,6 +296,22 @@ class Server:
     def private_fds(self):
         """Open files of the master, one per worker not counted."""
         return fd_count(self.pid) - len(self.workers())
+
+    def control(self, *words, status=0):
+        """What preforkctl printed: its output, or its complaint."""
+        done = preforkctl("-s", self.socket, *words)
+        assert done.returncode == status, (done.stdout, done.stderr)
+        return done.stderr if status else done.stdout
+
+    def ask(self, *words):
+        """The records of the answer, without the last one."""
+        lines = self.control("--json", *words).splitlines()
+        records = [json.loads(line) for line in lines]
+        assert records.pop() == {"record": "end", "exit": 0, "reason": None}
+        return records
+
+    def status(self):
+        return self.ask("status")[0]
 
     def signal(self, signo):
         os.kill(self.pid, signo)

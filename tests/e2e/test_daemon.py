@@ -13,7 +13,7 @@ def daemon(tmp_path):
     """A detached server; ended whatever happens."""
     (tmp_path / "server.ini").write_text(ini({
         "server": {"bind": "127.0.0.1:0", "workers": 2,
-                   "pidfile": tmp_path / "pid"},
+                   "runtime_dir": tmp_path / "run", "pidfile": tmp_path / "pid"},
         "log": {"error": tmp_path / "error.log"},
         "app:probe": {"type": "module", "target": PROBE}}))
     done = run("-d", "-c", tmp_path / "server.ini")
@@ -56,7 +56,7 @@ def test_a_stale_pidfile_is_taken_over(start, tmp_path):
 
 def test_d_with_a_start_that_fails_says_so(tmp_path):
     (tmp_path / "server.ini").write_text(ini({
-        "server": {"bind": "127.0.0.1:0"},
+        "server": {"bind": "127.0.0.1:0", "runtime_dir": tmp_path / "run"},
         "app:probe": {"type": "module", "target": PROBE,
                       "option.refuse": "no moon"}}))
     done = run("-d", "-c", tmp_path / "server.ini")
