@@ -207,6 +207,8 @@ client_read(struct client *c)
 	end = memchr(c->request, '\n', c->n);
 	if (end == NULL && c->n == sizeof c->request) {
 		client_refuse(c, CONTROL_USAGE, "the request is too long");
+	} else if (end != NULL && memchr(c->request, '\0', c->n) != NULL) {
+		client_refuse(c, CONTROL_USAGE, "a request is text");
 	} else if (end != NULL) {
 		*end = '\0';
 		client_run(c);

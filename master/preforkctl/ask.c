@@ -76,7 +76,10 @@ ask_server(const char *path, const char *line, bool patient, FILE **answer,
 		fd_close(&fd);
 		return ASK_FAILED;
 	}
-	if (send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line))
+	/* EPIPE: it has answered already, that it will not listen. */
+	if (send(fd, line, strlen(line), MSG_NOSIGNAL) ==
+		(ssize_t)strlen(line) ||
+	    errno == EPIPE)
 		*answer = fdopen(fd, "r");
 	else
 		*answer = NULL;

@@ -118,13 +118,14 @@ static const char *
 take_word(struct reader *r, char *next)
 {
 	static const char letters[] = "+-.0123456789Eaeflnrstu";
-	char *start = r->at;
+	char *start = r->at, *end = start + strspn(start, letters);
 
-	r->at += strspn(r->at, letters);
-	if (r->at == start)
+	if (end == start)
 		return NULL;
+	r->at = end;
+	skip_space(r);
 	*next = *r->at;
-	*r->at = '\0';
+	*end = '\0';
 	return start;
 }
 
@@ -154,6 +155,7 @@ take_member(struct reader *r, struct record *out)
 }
 
 int
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is cut to pieces */
 record_parse(char *line, struct record *out)
 {
 	struct reader r = { .at = line };

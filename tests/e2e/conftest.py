@@ -30,8 +30,8 @@ def start(tmp_path):
     """start(sections, ...) starts a server; each is stopped and checked."""
     servers = []
 
-    def begin(sections=None, ready=2, **kw):
-        server = prefork.Server(tmp_path, sections, **kw)
+    def begin(sections=None, ready=2, tmp=tmp_path, **kw):
+        server = prefork.Server(tmp, sections, **kw)
         servers.append(server)
         return server.ready(ready) if ready else server
     yield begin

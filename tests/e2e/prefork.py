@@ -56,9 +56,9 @@ def run(*args, env=None, cwd=None, text=None):
                           timeout=PATIENCE, check=False)
 
 
-def preforkctl(*args, env=None, wrap=()):
-    """The CompletedProcess of preforkctl, run by the command `wrap`."""
-    return subprocess.run([*wrap, str(CONTROL), *map(str, args)],
+def preforkctl(*args, env=None, program=(CONTROL,)):
+    """The CompletedProcess of preforkctl."""
+    return subprocess.run([*map(str, program), *map(str, args)],
                           env=environment(env), capture_output=True, text=True,
                           timeout=PATIENCE, check=False)
 
@@ -211,7 +211,7 @@ class Server:
     number = itertools.count()
 
     def __init__(self, tmp, sections=None, args=(), env=None,
-                 pass_fds=(), runtime_dir=True):
+                 pass_fds=(), runtime_dir=True, program=(BINARY,)):
         self.tmp = tmp
         self.socket = tmp / f"run{next(self.number)}/prefork.ctl"
         self.file = tmp / "server.ini"
@@ -225,7 +225,7 @@ class Server:
         if runtime_dir:  # not that of all the other servers
             args = ("-o", f"server.runtime_dir={self.socket.parent}", *args)
         self.process = subprocess.Popen(
-            [str(BINARY), *map(str, args)], cwd=tmp, env=environment(env),
+            [*map(str, program), *map(str, args)], cwd=tmp, env=environment(env),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, start_new_session=True, pass_fds=pass_fds)
         self.pid = self.process.pid
