@@ -23,6 +23,22 @@ place_at(unsigned line)
 }
 
 static void
+write_sections(FILE *out)
+{
+	const char *before = "";
+
+	fputs("; there are ", out);
+	for (int i = 0; i < N_SETTINGS; i++) {
+		const struct setting *s = setting_at((enum setting_row)i);
+
+		if (!setting_is_app(s) && strcmp(s->section, before) != 0)
+			fprintf(out, "%s[%s]", i > 0 ? ", " : "", s->section);
+		before = s->section;
+	}
+	fputs(" and [app:NAME]", out);
+}
+
+static void
 tell_unknown_section(struct loading *l, const struct place *p, const char *name)
 {
 	struct suggestion s = { .name = NULL };
@@ -36,8 +52,7 @@ tell_unknown_section(struct loading *l, const struct place *p, const char *name)
 	else if (s.name != NULL)
 		fprintf(out, "; did you mean [%s]?", s.name);
 	else
-		fputs("; there are [server], [http], [log] and [app:NAME]",
-		    out);
+		write_sections(out);
 	mistake_end(l, out);
 }
 

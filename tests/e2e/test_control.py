@@ -97,6 +97,8 @@ def test_requests_are_those_of_the_worker_not_of_its_slot(start):
     s = start({"server": {"workers": 1}}, ready=1)
     s.allow("killed by SIGKILL")
     pid = int(s.get("/pid").body)
+    while s.status()["requests"] < 1:
+        pass  # it is counted when it has been answered
     mark = s.mark()
     os.kill(pid, signal.SIGKILL)
     s.wait(READY, after=mark)
@@ -110,6 +112,8 @@ def test_requests_are_those_of_the_worker_not_of_its_slot(start):
 
 def test_reopen_opens_the_logs_again(start, tmp_path):
     s = start({"log": {"error": tmp_path / "error.log"}}, ready=0)
+    while preforkctl("-s", s.socket, "status").returncode == 3:
+        pass
     while s.status()["ready"] < 2:
         pass
     (tmp_path / "error.log").rename(tmp_path / "error.log.1")
