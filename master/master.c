@@ -245,7 +245,7 @@ open_control(struct master *m)
 		    err);
 		return;
 	}
-	log_set_fd(STDERR_FILENO);
+	log_set_fd(m->daemon->error_fd); /* the log may be a file by now */
 	free_deployments(m, 0, true);
 	pidfile_close(&m->pidfile);
 	fatalx("no control socket: %s", err);

@@ -450,6 +450,13 @@ def test_a_chosen_directory_that_cannot_be_made_ends_the_start(server):
     assert "/nonexistent/run" in done.stderr
 
 
+def test_a_daemon_that_cannot_have_its_socket_tells_the_shell(server):
+    done = run("-d", "-c", server.file, "-o",
+               f"server.runtime_dir={server.socket.parent}")
+    assert done.returncode == 1
+    assert "no control socket" in done.stderr
+
+
 def test_what_is_no_socket_stays(server, tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("data")
