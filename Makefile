@@ -40,7 +40,7 @@ CONF_C := \
 
 MASTER_C := \
   master/carry_out.c master/check.c master/child.c master/control.c \
-  master/control_verbs.c master/daemon.c master/deployment.c \
+  master/control_socket.c master/control_verbs.c master/daemon.c master/deployment.c \
   master/exit_text.c master/json.c master/listen.c master/listen_unix.c \
   master/logs.c master/master.c master/pidfile.c master/preforkctl/ask.c \
   master/preforkctl/record.c master/preforkctl/render.c master/priv.c \

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <ev.h>
@@ -12,9 +11,8 @@
 #include "common/control_wire.h"
 #include "common/fd.h"
 #include "common/log.h"
-#include "conf/runtime.h"
-#include "conf/settings.h"
 #include "master/control.h"
+#include "master/control_socket.h"
 #include "master/control_verbs.h"
 #include "master/listen_unix.h"
 #include "master/master.h"
@@ -27,7 +25,6 @@
 	4                /* so that who has spoken is heard before he is old   \
 			  */
 #define ACCEPT_PAUSE 1.0 /* s, when there is no fd to be had */
-#define BACKLOG      64
 
 /*
  *            leaves by
@@ -377,59 +374,6 @@ control_reload_over(struct control *k)
 
 /* ---- opening and closing ------------------------------------------------- */
 
-/* 0, or -1 and errno.  The default lies where others may have been first. */
-static int
-make_dir(const char *path, bool is_default)
-{
-	mode_t mode = geteuid() == 0 ? 0755 : 0700;
-	struct stat st;
-
-	if (mkdir(path, mode) == 0)
-		return chmod(path, mode); /* whatever the umask is */
-	if (errno != EEXIST || (!is_default && stat(path, &st) == 0))
-		return errno == EEXIST ? 0 : -1;
-	if (lstat(path, &st) < 0)
-		return -1;
-	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
-	    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-		errno = EPERM;
-		return -1;
-	}
-	return 0;
-}
-
-static int
-make_runtime_dir(const struct settings *s, char *err, size_t err_bytes)
-{
-	bool is_default = s->runtime_dir[0] == '\0';
-	char path[RUNTIME_PATH_MAX];
-
-	if (is_default && s->control[0] != '\0')
-		return 0;
-	runtime_dir(s, path, sizeof path);
-	if (make_dir(path, is_default) == 0)
-		return 0;
-	snprintf(err, err_bytes, "%.256s: %m", path);
-	return -1;
-}
-
-static int
-open_socket(struct control *k, const char *path, char *err, size_t err_bytes)
-{
-	static const struct listen_options options = { .mode = 0600,
-		.uid = (uid_t)-1,
-		.gid = (gid_t)-1 };
-	char why[128];
-
-	k->fd = unix_open(path, &options, &k->file, why, sizeof why);
-	if (k->fd >= 0 && listen(k->fd, BACKLOG) == 0)
-		return 0;
-	if (k->fd >= 0)
-		snprintf(why, sizeof why, "%m");
-	snprintf(err, err_bytes, "%.256s: %s", path, why);
-	return -1;
-}
-
 static struct control *
 control_new(struct master *m)
 {
@@ -458,25 +402,22 @@ int
 control_open(struct control **out, struct master *m, const struct settings *s,
     char *err, size_t err_bytes)
 {
-	char path[RUNTIME_PATH_MAX];
-	bool on = runtime_control(s, path, sizeof path);
+	struct control *k = control_new(m);
+	int on;
 
 	*out = NULL;
-	if (make_runtime_dir(s, err, err_bytes) < 0)
-		return -1;
-	if (!on)
-		return 0;
-	*out = control_new(m);
-	if (*out == NULL) {
+	if (k == NULL) {
 		snprintf(err, err_bytes, "%m");
 		return -1;
 	}
-	if (open_socket(*out, path, err, err_bytes) < 0) {
-		control_close(out);
-		return -1;
+	on = control_socket_open(s, &k->fd, &k->file, err, err_bytes);
+	if (on <= 0) {
+		control_close(&k);
+		return on;
 	}
-	ev_io_set(&(*out)->io, (*out)->fd, EV_READ);
-	ev_io_start(m->loop, &(*out)->io);
+	ev_io_set(&k->io, k->fd, EV_READ);
+	ev_io_start(m->loop, &k->io);
+	*out = k;
 	return 0;
 }
 
