@@ -38,9 +38,9 @@ CONF_C := \
   conf/types_number.c conf/types_text.c
 
 MASTER_C := \
-  master/carry_out.c master/check.c master/child.c master/daemon.c \
+  master/activation.c master/carry_out.c master/check.c master/child.c master/daemon.c \
   master/deployment.c master/exit_text.c master/listen.c master/listen_unix.c \
-  master/logs.c master/master.c master/pidfile.c master/priv.c master/reload.c \
+  master/logs.c master/master.c master/notify.c master/pidfile.c master/priv.c master/reload.c \
   master/signals.c master/spawn.c master/supervisor.c \
   master/supervisor_rules.c
 

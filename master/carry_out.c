@@ -107,11 +107,12 @@ commit(struct master *m, unsigned generation)
 	else
 		log_info("generation %u serves", generation);
 	m->committed = true;
+	notify_serving(m, NULL);
 	daemon_report(m->daemon, 0);
 }
 
 static void
-log_rollback(const struct master *m, const struct sup_action *a)
+log_rollback(struct master *m, const struct sup_action *a)
 {
 	const char *reason = m->trouble;
 
@@ -119,12 +120,15 @@ log_rollback(const struct master *m, const struct sup_action *a)
 		log_info("reload given up: %s",
 		    a->why == WHY_SUPERSEDED ? "another one came" :
 					       "workers are to stop");
+		if (a->why == WHY_STOPPING && !sup_count(m->sup).stopping)
+			notify_serving(m, "workers are to stop");
 		return;
 	}
 	if (a->why == WHY_NO_PROCESS)
 		reason = "cannot start a process";
 	log_errorx("reload failed: %s; generation %u goes on serving", reason,
 	    m->serving);
+	notify_serving(m, reason);
 }
 
 static void

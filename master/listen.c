@@ -13,6 +13,7 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "conf/settings.h"
+#include "master/activation.h"
 #include "master/listen.h"
 #include "master/listen_unix.h"
 
@@ -98,13 +99,20 @@ tcp_spec(int fd, const struct bind_address *b)
 	return spec;
 }
 
-/* Somebody made the socket for us.  It is copied, so that fd stays theirs. */
+/* Somebody made the socket for us, or should have: -1.  It is copied, so that
+ * fd stays theirs. */
 static int
 adopt(int given_fd, char *err, size_t err_bytes)
 {
+	static const int on = 1;
 	int listening = 0, fd;
 	socklen_t n = sizeof listening;
 
+	if (given_fd < 0) {
+		snprintf(err, err_bytes,
+		    "no socket of this name was passed to us");
+		return -1;
+	}
 	if (getsockopt(given_fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) <
 	    0) {
 		snprintf(err, err_bytes, "%m");
@@ -114,6 +122,8 @@ adopt(int given_fd, char *err, size_t err_bytes)
 		snprintf(err, err_bytes, "not a listening socket");
 		return -1;
 	}
+	/* Accepted sockets inherit it; one that is not TCP does without. */
+	(void)setsockopt(given_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	fd = fcntl(given_fd, F_DUPFD_CLOEXEC, 3);
 	if (fd >= 0 && fd_set_nonblocking(fd) == 0)
 		return fd;
@@ -122,12 +132,23 @@ adopt(int given_fd, char *err, size_t err_bytes)
 	return -1;
 }
 
+/* The descriptor that somebody gave us for b; -1: we make our own. */
+static int
+given_for(const struct bind_address *b)
+{
+	if (b->kind == BIND_FD && b->host == NULL)
+		return b->fd;
+	return activation_find(b);
+}
+
 static int
 open_socket(struct listener *l, const struct bind_address *b,
     const struct listen_options *options, char *err, size_t err_bytes)
 {
-	if (b->kind == BIND_FD) {
-		l->fd = adopt(b->fd, err, err_bytes);
+	int given_fd = given_for(b);
+
+	if (b->kind == BIND_FD || given_fd >= 0) {
+		l->fd = adopt(given_fd, err, err_bytes);
 		return l->fd < 0 ? -1 : 0;
 	}
 	if (b->kind == BIND_UNIX) {
@@ -228,11 +249,13 @@ listener_spec(const struct listener *l)
 int
 listener_check(const struct bind_address *b, char *err, size_t err_bytes)
 {
-	int fd;
+	int fd = given_for(b);
 
+	if (fd >= 0 && b->kind != BIND_FD)
+		return 0; /* it is bound already */
 	switch (b->kind) {
 	case BIND_UNIX: return unix_check(b->host, err, err_bytes);
-	case BIND_FD: fd = adopt(b->fd, err, err_bytes); break;
+	case BIND_FD: fd = adopt(fd, err, err_bytes); break;
 	case BIND_TCP4:
 	case BIND_TCP6:
 		/* Any port: the one of the settings may well be serving. */

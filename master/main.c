@@ -11,6 +11,7 @@
 #include "common/title.h"
 #include "conf/load.h"
 #include "conf/settings.h"
+#include "master/activation.h"
 #include "master/check.h"
 #include "master/daemon.h"
 #include "master/master.h"
@@ -215,6 +216,7 @@ load_and_go(struct command *c)
 	struct settings *settings;
 	int status = 0;
 
+	activation_take();
 	if (c->source.target != NULL && access(c->source.target, F_OK) == 0)
 		c->source.target =
 		    make_absolute(c->source.target, &c->own_target);

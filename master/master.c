@@ -12,6 +12,7 @@
 #include "common/scoreboard.h"
 #include "common/title.h"
 #include "conf/settings.h"
+#include "master/activation.h"
 #include "master/carry_out.h"
 #include "master/daemon.h"
 #include "master/exit_text.h"
@@ -74,6 +75,8 @@ follow(struct master *m, struct sup_plan plan)
 		plan = sup_step(m->sup, &failed, now_ms());
 	}
 	set_timer(m, plan.wake_at);
+	if (sup_count(m->sup).stopping)
+		notify_stopping(m);
 }
 
 void
@@ -138,6 +141,8 @@ master_shed(struct master *m, const struct deployment *keep, unsigned slot)
 		logs_close(&d->logs);
 	}
 	fd_close(&m->pidfile.fd);
+	notify_close(&m->notify);
+	activation_shed();
 	daemon_shed(m->daemon);
 }
 
@@ -235,6 +240,8 @@ serve(struct master *m)
 	log_info("prefork %s starts with %u worker%s", PREFORK_VERSION, n,
 	    n == 1 ? "" : "s");
 	log_listeners(d, NULL);
+	activation_log_unused();
+	notify_start(m);
 	signals_start(m, m->loop);
 	master_feed(m,
 	    &(struct sup_event){ .kind = SUP_START,
@@ -258,6 +265,7 @@ clean_up(struct master *m)
 	free(m->child);
 	free(m->unspawned);
 	ev_loop_destroy(m->loop);
+	notify_close(&m->notify);
 	daemon_report(m->daemon, m->status);
 }
 
@@ -272,6 +280,7 @@ master_run(const struct settings_source *source, struct settings *s,
 		.daemon = daemon };
 
 	log_set_who("master");
+	notify_open(&m.notify);
 	title_set("master [%s]", source_name);
 	settle_in(&m, s);
 	make_room(&m);

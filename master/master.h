@@ -13,6 +13,7 @@
 #include "conf/load.h"
 #include "master/child.h"
 #include "master/deployment.h"
+#include "master/notify.h"
 #include "master/pidfile.h"
 #include "master/priv.h"
 #include "master/supervisor.h"
@@ -33,6 +34,7 @@ struct master {
 	const char *source_name; /* for titles and log lines */
 	struct priv priv;
 	struct pidfile pidfile;
+	struct notify notify;
 	struct ev_timer tick;
 	unsigned *unspawned; /* slots whose fork failed in this plan */
 	size_t n_unspawned;

@@ -83,11 +83,18 @@ void
 master_reload(struct master *m)
 {
 	char err[512];
-	struct deployment *d = prepare(m, err, sizeof err);
+	struct sup_counts counts = sup_count(m->sup);
+	struct deployment *d;
 
+	if (m->committed && !counts.stopping)
+		notify_reloading(m);
+	d = prepare(m, err, sizeof err);
 	if (d == NULL) {
 		log_errorx("reload failed: %s; generation %u goes on serving",
 		    err, m->serving);
+		/* While one is on trial, that one ends the reload. */
+		if (m->committed && !counts.stopping && !counts.on_trial)
+			notify_serving(m, err);
 		return;
 	}
 	warn_of_restart(m, d);

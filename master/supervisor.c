@@ -288,6 +288,7 @@ sup_count(const struct sup *s)
 	struct sup_counts c = { .want = s->serving.want,
 		.generation = s->serving.number,
 		.on_trial = s->trial.number != 0,
+		.paused = s->paused,
 		.stopping = s->stopping };
 
 	for (unsigned i = 0; i < s->n_used; i++) {

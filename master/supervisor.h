@@ -102,6 +102,7 @@ struct sup_counts {
 	unsigned ready;      /* workers that serve, of any generation */
 	unsigned alive;      /* processes */
 	int on_trial;        /* a reload is under way */
+	int paused;          /* no worker is wanted until a reload */
 	int stopping;        /* it will end in ACT_EXIT */
 };
 
