@@ -15,6 +15,7 @@ INCDIR  ?= $(PREFIX)/include
 DATADIR ?= $(PREFIX)/share
 MANDIR  ?= $(DATADIR)/man
 DOCDIR  ?= $(DATADIR)/doc/prefork
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 SAN          ?=
 WERROR       ?= 0
@@ -60,6 +61,7 @@ WORKER_C := \
 
 MAIN_C    := master/main.c
 MODULES   := hello echo
+UNITS     := prefork.service prefork.socket
 DOCGEN_C  := conf/docgen.c master/docgen.c
 SITE      := conf/site/index.html conf/site/style.css conf/site/favicon.svg
 MANPAGES  := prefork.8 prefork.ini.5 prefork_module.3
@@ -352,6 +354,10 @@ install: all
 	  worker/include/prefork/headers.def $(DESTDIR)$(INCDIR)/prefork
 	install -m 644 conf/server.ini $(DESTDIR)$(DOCDIR)/server.ini
 	install -m 644 $(SITE) $(DESTDIR)$(DOCDIR)/conf/site
+	install -d $(DESTDIR)$(UNITDIR)
+	for u in $(UNITS); do sed 's|/usr/local/sbin/|$(SBINDIR)/|' \
+	  conf/deploy/$$u >$(DESTDIR)$(UNITDIR)/$$u || exit 1; \
+	  chmod 644 $(DESTDIR)$(UNITDIR)/$$u; done
 	for m in $(MANPAGES); do d=$(DESTDIR)$(MANDIR)/man$${m##*.}; \
 	  install -d $$d && install -m 644 man/$$m $$d/$$m || exit 1; done
 uninstall:
@@ -360,6 +366,7 @@ uninstall:
 	rm -f $(DESTDIR)$(INCDIR)/prefork/module.h \
 	  $(DESTDIR)$(INCDIR)/prefork/headers.def
 	rm -f $(DESTDIR)$(DOCDIR)/server.ini $(SITE:%=$(DESTDIR)$(DOCDIR)/%)
+	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
 	for m in $(MANPAGES); do \
 	  rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$$m; done
 	-rmdir $(DESTDIR)$(LIBDIR)/prefork/modules $(DESTDIR)$(LIBDIR)/prefork \

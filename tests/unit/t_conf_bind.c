@@ -52,7 +52,8 @@ an_address_has_one_spelling(void **state)
 		assert_string_equal(l.at[0].spec, c->spec);
 		assert_int_equal(l.at[0].kind, c->kind);
 		assert_int_equal(l.at[0].port, c->port);
-		assert_int_equal(l.at[0].fd, c->kind == BIND_FD ? 3 : -1);
+		assert_int_equal(l.at[0].fd,
+		    c->kind == BIND_FD && c->host == NULL ? 3 : -1);
 		if (c->host != NULL)
 			assert_string_equal(l.at[0].host, c->host);
 		else

@@ -52,6 +52,7 @@ anything_else_is_no_address(void **state)
 	assert_true(notify_address(longest + 1, &sun) > 0);
 }
 
+/* NOLINTBEGIN(concurrency-mt-unsafe): one thread */
 static void
 the_variables_are_taken_away(void **state)
 {
@@ -78,6 +79,8 @@ the_variables_are_taken_away(void **state)
 	assert_int_equal(n.fd, -1);
 	notify_close(&n);
 }
+
+/* NOLINTEND(concurrency-mt-unsafe) */
 
 int
 main(void)
