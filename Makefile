@@ -39,11 +39,13 @@ CONF_C := \
   conf/types_number.c conf/types_text.c
 
 MASTER_C := \
-  master/activation.c master/carry_out.c master/check.c master/child.c master/daemon.c \
-  master/deployment.c master/exit_text.c master/listen.c master/listen_unix.c \
-  master/logs.c master/master.c master/notify.c master/pidfile.c master/priv.c master/reload.c \
-  master/signals.c master/spawn.c master/supervisor.c \
-  master/supervisor_rules.c
+  master/activation.c master/adopt.c master/carry_out.c master/check.c \
+  master/child.c master/daemon.c master/deployment.c master/exit_text.c \
+  master/image.c master/listen.c master/listen_unix.c master/logs.c \
+  master/master.c master/notify.c master/pidfile.c master/priv.c \
+  master/reload.c master/self_test.c master/signals.c master/spawn.c \
+  master/state.c master/supervisor.c master/supervisor_image.c \
+  master/supervisor_rules.c master/upgrade.c
 
 WORKER_C := \
   worker/arena.c worker/baton.c worker/conn.c worker/host.c \
@@ -154,6 +156,13 @@ DOCGEN     := $(DOCGEN_C:%.c=$(BUILD)/tools/%)
 TESTS      := $(TEST_C:tests/unit/%.c=$(BUILD)/unit/%)
 TESTMOD_SO := $(foreach c,$(TESTMOD_C),$(BUILD)/tests/$(basename \
   $(notdir $(c))).so)
+# Programs to change into, for the tests of SIGUSR2: a later version, and one
+# that does not read our state.
+UPGRADES      := newer foreign
+flags_newer   := -UPREFORK_VERSION -DPREFORK_VERSION='"0.99.0"' -DSCORE_VERSION=99u
+flags_foreign := -DIMAGE_VERSION=99u
+UPGRADE_C     := $(MASTER_C) $(MAIN_C) common/scoreboard.c
+UPGRADE_BIN   := $(UPGRADES:%=$(BUILD)/upgrade/%/prefork)
 BENCH_BIN  := $(BENCH_C:tests/bench/%.c=$(BUILD)/bench/%)
 FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 
@@ -193,6 +202,16 @@ $(LIB): $(LIB_O)
 
 $(BIN): $(MAIN_C:%.c=$(BUILD)/obj/%.o) $(LIB)
 	$(call link,-pie $^ $(PF_LIBS))
+
+define upgrade-rule
+$(BUILD)/upgrade/$(1)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(call compile,-fPIE $$(flags_$(1)))
+$(BUILD)/upgrade/$(1)/prefork: $(UPGRADE_C:%.c=$(BUILD)/upgrade/$(1)/obj/%.o) \
+  $(LIB)
+	$$(call link,-pie $$^ $$(PF_LIBS))
+endef
+$(foreach u,$(UPGRADES),$(eval $(call upgrade-rule,$(u))))
 
 # One shared object per directory of worker/modules.
 define module-rule
@@ -267,14 +286,14 @@ check: deps-check
 	@$(MAKE) --no-print-directory check-parts
 check-parts: check-unit check-e2e check-fmt check-layers check-common check-docs
 
-test-programs: all $(TESTS) $(TESTMOD_SO)
+test-programs: all $(TESTS) $(TESTMOD_SO) $(UPGRADE_BIN)
 
 ## check-unit    the cmocka tests
 check-unit: all $(TESTS) $(TESTMOD_SO)
 	@PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/lint/unit.sh $(TESTS)
 
 ## check-e2e     the pytest tests of the running program
-check-e2e: all $(TESTMOD_SO)
+check-e2e: all $(TESTMOD_SO) $(UPGRADE_BIN)
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
 	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) tests/e2e
 

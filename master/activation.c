@@ -154,3 +154,40 @@ activation_shed(void)
 	for (size_t i = 0; i < n_passed; i++)
 		fd_close(&passed[i].fd);
 }
+
+/* The names between colons, as they came; NULL when memory is short. */
+static char *
+names_text(void)
+{
+	char *text = NULL;
+	size_t bytes;
+	FILE *out = open_memstream(&text, &bytes);
+
+	if (out == NULL)
+		return NULL;
+	fputs("LISTEN_FDNAMES=", out);
+	for (size_t i = 0; i < n_passed; i++)
+		fprintf(out, "%s%s", i > 0 ? ":" : "", passed[i].name);
+	fclose(out);
+	return text;
+}
+
+size_t
+activation_variables(char **out)
+{
+	size_t n = 0;
+
+	if (n_passed == 0)
+		return 0;
+	n += asprintf(&out[n], "LISTEN_PID=%d", (int)getpid()) >= 0;
+	n += asprintf(&out[n], "LISTEN_FDS=%zu", n_passed) >= 0;
+	out[n] = names_text();
+	return n + (out[n] != NULL);
+}
+
+void
+activation_keep(bool keep)
+{
+	for (size_t i = 0; i < n_passed; i++)
+		fcntl(passed[i].fd, F_SETFD, keep ? 0 : FD_CLOEXEC);
+}

@@ -6,6 +6,9 @@
 #ifndef MASTER_ACTIVATION_H
 #define MASTER_ACTIVATION_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 struct bind_address;
 
 /* Once, before any process is forked: takes over what was passed to this
@@ -18,6 +21,13 @@ int activation_find(const struct bind_address *b);
 
 /* Logs the passed sockets that no listener has asked for. */
 void activation_log_unused(void);
+
+/* For a program that is to run in this process: NAME=VALUE each, the caller's
+ * to free; how many. */
+#define ACTIVATION_VARIABLES 3
+size_t activation_variables(char **out);
+/* Whether such a program gets the sockets. */
+void activation_keep(bool);
 
 /* In a child, which has no use for them. */
 void activation_shed(void);

@@ -189,6 +189,7 @@ finish(struct master *m, int status)
 			    "prefork: cannot start: %s\n", m->trouble);
 	}
 	m->status = status;
+	m->over = true;
 	ev_break(m->loop, EVBREAK_ALL);
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,6 +233,41 @@ listener_settle(const struct listener *l, const struct listen_options *options)
 		log_warn("cannot set the owner of %s", path);
 	if (chmod(path, options->mode) < 0)
 		log_warn("cannot set the mode of %s", path);
+}
+
+struct listener_image
+listener_show(const struct listener *l)
+{
+	return (struct listener_image){ .fd = l->fd,
+		.wanted = l->wanted,
+		.spec = l->spec,
+		.path = l->file.path,
+		.dev = l->file.dev,
+		.ino = l->file.ino };
+}
+
+struct listener *
+listener_adopt(const struct listener_image *image)
+{
+	bool has_file = image->path != NULL && image->path[0] != '\0';
+	struct listener *l = calloc(1, sizeof *l);
+
+	if (l == NULL)
+		return NULL;
+	l->refs = 1;
+	l->fd = -1;
+	l->wanted = strdup(image->wanted);
+	l->spec = strdup(image->spec);
+	if (l->wanted != NULL && l->spec != NULL &&
+	    fcntl(image->fd, F_SETFD, FD_CLOEXEC) == 0 &&
+	    (!has_file || (l->file.path = strdup(image->path)) != NULL)) {
+		l->fd = image->fd;
+		l->file.dev = image->dev;
+		l->file.ino = image->ino;
+		return l;
+	}
+	listener_unref(&l);
+	return NULL;
 }
 
 int

@@ -206,6 +206,27 @@ notify_close(struct notify *n)
 	fd_close(&n->fd);
 }
 
+size_t
+notify_variables(const struct notify *n, char **out)
+{
+	const char *path = n->to.sun_path;
+	int length =
+	    (int)(n->to_bytes - offsetof(struct sockaddr_un, sun_path));
+	size_t made = 0;
+
+	if (n->fd < 0)
+		return 0;
+	if (path[0] != '\0')
+		made += asprintf(&out[made], "NOTIFY_SOCKET=%s", path) >= 0;
+	else
+		made += asprintf(&out[made], "NOTIFY_SOCKET=@%.*s", length - 1,
+			    path + 1) >= 0;
+	if (n->watchdog_us > 0)
+		made += asprintf(&out[made], "WATCHDOG_USEC=%llu",
+			    (unsigned long long)n->watchdog_us) >= 0;
+	return made;
+}
+
 void
 notify_reloading(struct master *m)
 {

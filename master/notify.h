@@ -36,6 +36,11 @@ void notify_start(struct master *);
 /* In a child too. */
 void notify_close(struct notify *);
 
+/* For a program that is to run in this process: NAME=VALUE each, the caller's
+ * to free; how many. */
+#define NOTIFY_VARIABLES 2
+size_t notify_variables(const struct notify *, char **out);
+
 /* A reload begins. */
 void notify_reloading(struct master *);
 /* A generation serves: the first or new one, or, with the reason why, still

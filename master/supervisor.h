@@ -32,6 +32,7 @@ enum sup_event_kind {
 	SUP_MORE,         /* one worker more */
 	SUP_FEWER,        /* one worker fewer, but one stays */
 	SUP_PAUSE,        /* retire all; a reload brings them back */
+	SUP_UPGRADE,      /* the master's alone: means nothing here */
 	SUP_REOPEN,       /* open the logs again */
 	SUP_DRAIN,        /* retire all, then exit; if repeated, as SUP_ABORT */
 	SUP_ABORT,        /* exit within two seconds; if repeated, at once */
@@ -107,6 +108,9 @@ struct sup_counts {
 };
 
 struct sup_counts sup_count(const struct sup *);
+/* Saves it, or loads it into a new one.  What is on trial is left out. */
+struct state;
+void sup_image(struct sup *, struct state *);
 /* How long the slot still waits for a new worker; 0: it does not wait. */
 msec_t sup_wait(const struct sup *, unsigned slot, msec_t now);
 

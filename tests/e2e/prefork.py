@@ -199,7 +199,7 @@ class Server:
     """A prefork under test; `check` runs at the end of each test."""
 
     def __init__(self, tmp, sections=None, args=(), env=None,
-                 pass_fds=(), wrap=()):
+                 pass_fds=(), wrap=(), binary=BINARY):
         self.tmp = tmp
         self.file = tmp / "server.ini"
         self.allowed = []
@@ -210,7 +210,7 @@ class Server:
             self.configure(sections)
             args = ("-c", self.file, *args)
         self.process = subprocess.Popen(
-            [*wrap, str(BINARY), *map(str, args)], cwd=tmp,
+            [*wrap, str(binary), *map(str, args)], cwd=tmp,
             env=environment(env), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, start_new_session=True, pass_fds=pass_fds)
         self.pid = self.process.pid
