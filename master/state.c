@@ -129,7 +129,7 @@ state_bool(struct state *s, const char *name, bool *value)
 void
 state_fd(struct state *s, const char *name, int *fd)
 {
-	uint64_t n = (uint64_t)(*fd + 1);
+	uint64_t n = (uint64_t)((int64_t)*fd + 1);
 
 	state_bounded(s, name, &n, INT16_MAX * (uint64_t)INT16_MAX);
 	*fd = (int)n - 1;

@@ -2,13 +2,13 @@
 import os
 import shutil
 import signal
-import stat
+import socket
 
 import pytest
 
 from prefork import (BINARY, PROBE, READY, Client, Load, run, stat_of,
                      wait_gone)
-from test_systemd import PASS, Manager, passed
+from test_systemd import Manager, passed
 
 NEWER = BINARY.parent / "upgrade/newer/prefork"
 FOREIGN = BINARY.parent / "upgrade/foreign/prefork"
@@ -279,15 +279,46 @@ def test_term_with_the_upgrade_is_not_lost(start, program):
 def test_a_reload_on_trial_is_waited_for(start, program, tmp_path):
     s = start({}, binary=program.path)
     old = s.workers()
-    os.kill(s.pid, signal.SIGSTOP)
-    s.signal(signal.SIGHUP).signal(signal.SIGUSR2).signal(signal.SIGCONT)
+    fifo = tmp_path / "open"
+    os.mkfifo(fifo)
+    s.configure({"app:probe": {"type": "module", "target": PROBE,
+                               "option.open": fifo}})
+    s.signal(signal.SIGHUP)
+    with open(fifo, "wb", buffering=0):  # a worker of generation 2 loads
+        s.signal(signal.SIGUSR2).wait("waits for the reload to end")
+        assert s.workers()[:2] == old and not s.matches(TAKEN)
+    s.configure({})  # its end of the pipe means that it may not
+    s.allow("reload failed", "exited with status 4", "worker .* cannot load")
+    s.wait("reload failed")
     s.wait(TAKEN)
-    s.wait(r"generation 3 serves")
-    assert s.matches(r"generation 2 serves|reload failed") != []
+    s.wait(r"reload: generation 3 serves")
     for pid in old:
         wait_gone(pid)
     assert s.get("/pid").status == 200
     assert len(s.workers()) == 2
+
+
+def test_a_reload_that_ends_well_is_waited_for_too(start, program, tmp_path):
+    s = start({}, binary=program.path)
+    old = s.workers()
+    fifo = tmp_path / "open"
+    os.mkfifo(fifo)
+    s.configure({"app:probe": {"type": "module", "target": PROBE,
+                               "option.open": fifo}})
+    s.signal(signal.SIGHUP)
+    with open(fifo, "wb", buffering=0) as first:
+        s.signal(signal.SIGUSR2).wait("waits for the reload to end")
+        first.write(b"x")
+        s.configure({})
+        s.wait(READY, 3)
+        with open(fifo, "wb", buffering=0) as second:
+            second.write(b"x")
+            s.wait(r"reload: generation 2 serves")
+    s.wait(TAKEN)
+    s.wait(r"reload: generation 3 serves")
+    for pid in old:
+        wait_gone(pid)
+    assert s.get("/pid").status == 200
 
 
 @pytest.mark.parametrize("moment", ["tests itself", "takes over",
@@ -348,7 +379,6 @@ def test_the_service_manager_hears_of_a_reload(tmp_path, start, program):
 
 
 def test_passed_sockets_are_passed_on(start, program):
-    import socket
     with (socket.create_server(("127.0.0.1", 0)) as a,
           socket.create_server(("127.0.0.1", 0)) as b, passed(a, b) as how):
         s = start({"server": {"bind": "fd://one"}}, ready=0,
