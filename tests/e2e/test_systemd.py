@@ -366,6 +366,7 @@ needs_namespace = pytest.mark.skipif(
 def init(start):
     """A server that is PID 1 of its namespace; .init is its PID out here."""
     s = start({}, wrap=UNSHARE)
+    s.wait("generation 1 serves")
     (s.init,) = [p for p, (_, parent, _) in processes().items()
                  if parent == s.pid]
     yield s
