@@ -217,6 +217,15 @@ def test_a_program_that_cannot_read_our_state_changes_nothing(start, program):
     refused(s, "cannot take over: version: is of another layout")
 
 
+def test_a_file_that_goes_away_after_its_test_changes_nothing(start, program):
+    s = start({}, binary=program.path)
+    program.put_script(f'rm "$0"; exec {NEWER} "$@"')
+    refused(s, "takes over", "cannot run .*prefork: No such file")
+    s.signal(signal.SIGTTIN).wait(READY, 3)  # signals are heard again
+    program.put(NEWER)
+    assert upgrade(s, workers=3)[1] == "0.99.0"
+
+
 def test_a_test_that_takes_too_long_is_ended(start, program):
     s = start({"server": {"boot_timeout": "2s"}}, binary=program.path)
     program.put_script("echo $$; exec sleep 1000")
