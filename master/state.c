@@ -71,7 +71,7 @@ state_bounded(struct state *s, const char *name, uint64_t *value, uint64_t max)
 static char *
 read_text(struct state *s, const char *name)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	char *text;
 
 	state_number(s, name, &n);
