@@ -16,6 +16,7 @@ INCDIR  ?= $(PREFIX)/include
 DATADIR ?= $(PREFIX)/share
 MANDIR  ?= $(DATADIR)/man
 DOCDIR  ?= $(DATADIR)/doc/prefork
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 SAN          ?=
 WERROR       ?= 0
@@ -39,13 +40,16 @@ CONF_C := \
   conf/suggest.c conf/table.c conf/types_number.c conf/types_text.c
 
 MASTER_C := \
-  master/carry_out.c master/check.c master/child.c master/control.c \
-  master/control_socket.c master/control_verbs.c master/daemon.c master/deployment.c \
-  master/exit_text.c master/json.c master/listen.c master/listen_unix.c \
-  master/logs.c master/master.c master/pidfile.c master/preforkctl/ask.c \
-  master/preforkctl/record.c master/preforkctl/render.c master/priv.c \
-  master/reload.c master/signals.c master/spawn.c master/supervisor.c \
-  master/supervisor_rules.c master/wrap.c
+  master/activation.c master/adopt.c master/carry_out.c master/check.c \
+  master/child.c master/control.c master/control_socket.c \
+  master/control_verbs.c master/daemon.c master/deployment.c \
+  master/exit_text.c master/image.c master/json.c master/listen.c \
+  master/listen_unix.c master/logs.c master/master.c master/notify.c \
+  master/pidfile.c master/preforkctl/ask.c master/preforkctl/record.c \
+  master/preforkctl/render.c master/priv.c master/reload.c \
+  master/self_test.c master/signals.c master/spawn.c master/state.c \
+  master/supervisor.c master/supervisor_image.c master/supervisor_rules.c \
+  master/upgrade.c master/wrap.c
 
 WORKER_C := \
   worker/arena.c worker/baton.c worker/conn.c worker/host.c \
@@ -64,6 +68,7 @@ WORKER_C := \
 MAIN_C    := master/main.c
 CTL_C     := master/preforkctl/main.c
 MODULES   := hello echo
+UNITS     := prefork.service prefork.socket
 DOCGEN_C  := conf/docgen.c master/docgen.c
 SITE      := conf/site/index.html conf/site/style.css conf/site/favicon.svg
 MANPAGES  := prefork.8 prefork.ini.5 prefork_module.3 preforkctl.1
@@ -157,6 +162,13 @@ DOCGEN     := $(DOCGEN_C:%.c=$(BUILD)/tools/%)
 TESTS      := $(TEST_C:tests/unit/%.c=$(BUILD)/unit/%)
 TESTMOD_SO := $(foreach c,$(TESTMOD_C),$(BUILD)/tests/$(basename \
   $(notdir $(c))).so)
+# Programs to change into, for the tests of SIGUSR2: a later version, and one
+# that does not read our state.
+UPGRADES      := newer foreign
+flags_newer   := -UPREFORK_VERSION -DPREFORK_VERSION='"0.99.0"' -DSCORE_VERSION=99u
+flags_foreign := -DIMAGE_VERSION=99u
+UPGRADE_C     := $(MASTER_C) $(MAIN_C) common/scoreboard.c
+UPGRADE_BIN   := $(UPGRADES:%=$(BUILD)/upgrade/%/prefork)
 BENCH_BIN  := $(BENCH_C:tests/bench/%.c=$(BUILD)/bench/%)
 FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 
@@ -199,6 +211,16 @@ $(BIN): $(MAIN_C:%.c=$(BUILD)/obj/%.o) $(LIB)
 
 $(CTL): $(CTL_C:%.c=$(BUILD)/obj/%.o) $(LIB)
 	$(call link,-pie $^ $(PF_LIBS))
+
+define upgrade-rule
+$(BUILD)/upgrade/$(1)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(call compile,-fPIE $$(flags_$(1)))
+$(BUILD)/upgrade/$(1)/prefork: $(UPGRADE_C:%.c=$(BUILD)/upgrade/$(1)/obj/%.o) \
+  $(LIB)
+	$$(call link,-pie $$^ $$(PF_LIBS))
+endef
+$(foreach u,$(UPGRADES),$(eval $(call upgrade-rule,$(u))))
 
 # One shared object per directory of worker/modules.
 define module-rule
@@ -273,14 +295,14 @@ check: deps-check
 	@$(MAKE) --no-print-directory check-parts
 check-parts: check-unit check-e2e check-fmt check-layers check-common check-docs
 
-test-programs: all $(TESTS) $(TESTMOD_SO)
+test-programs: all $(TESTS) $(TESTMOD_SO) $(UPGRADE_BIN)
 
 ## check-unit    the cmocka tests
 check-unit: all $(TESTS) $(TESTMOD_SO)
 	@PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/lint/unit.sh $(TESTS)
 
 ## check-e2e     the pytest tests of the running program
-check-e2e: all $(TESTMOD_SO)
+check-e2e: all $(TESTMOD_SO) $(UPGRADE_BIN)
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
 	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) tests/e2e
 
@@ -362,6 +384,10 @@ install: all
 	  worker/include/prefork/headers.def $(DESTDIR)$(INCDIR)/prefork
 	install -m 644 conf/server.ini $(DESTDIR)$(DOCDIR)/server.ini
 	install -m 644 $(SITE) $(DESTDIR)$(DOCDIR)/conf/site
+	install -d $(DESTDIR)$(UNITDIR)
+	for u in $(UNITS); do sed 's|/usr/local/sbin/|$(SBINDIR)/|' \
+	  conf/deploy/$$u >$(DESTDIR)$(UNITDIR)/$$u || exit 1; \
+	  chmod 644 $(DESTDIR)$(UNITDIR)/$$u; done
 	for m in $(MANPAGES); do d=$(DESTDIR)$(MANDIR)/man$${m##*.}; \
 	  install -d $$d && install -m 644 man/$$m $$d/$$m || exit 1; done
 uninstall:
@@ -370,6 +396,7 @@ uninstall:
 	rm -f $(DESTDIR)$(INCDIR)/prefork/module.h \
 	  $(DESTDIR)$(INCDIR)/prefork/headers.def
 	rm -f $(DESTDIR)$(DOCDIR)/server.ini $(SITE:%=$(DESTDIR)$(DOCDIR)/%)
+	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
 	for m in $(MANPAGES); do \
 	  rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$$m; done
 	-rmdir $(DESTDIR)$(LIBDIR)/prefork/modules $(DESTDIR)$(LIBDIR)/prefork \

@@ -23,13 +23,26 @@ struct score_slot {
 };
 
 struct scoreboard {
+	uint32_t layout; /* SCORE_LAYOUT of the program that made it */
 	uint32_t n_slots;
 	_Atomic uint32_t n_used; /* slots from here on never had a worker */
 	struct score_slot slot[];
 };
 
-/* Zeroed and MAP_SHARED | MAP_ANONYMOUS; NULL and errno.  The master unmaps. */
-struct scoreboard *scoreboard_new(uint32_t n_slots);
+/* Differs between programs that cannot read each other's: the version in the
+ * upper half goes up with a change of meaning, the size below by itself. */
+#ifndef SCORE_VERSION
+#define SCORE_VERSION 1u
+#endif
+#define SCORE_LAYOUT                                                           \
+	((SCORE_VERSION << 16) | (uint32_t)sizeof(struct score_slot))
+
+/* Zeroed and shared, in an unnamed file, which another program can map too.
+ * NULL and errno.  The master unmaps it and closes *fd. */
+struct scoreboard *scoreboard_new(uint32_t n_slots, int *fd);
+/* One with as many slots that scoreboard_new() of this or another program
+ * made; NULL and errno, which is EPROTO when we cannot read it. */
+struct scoreboard *scoreboard_map(int fd, uint32_t n_slots);
 void scoreboard_free(struct scoreboard **);
 
 /* Single writer, so no read-modify-write. */

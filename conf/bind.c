@@ -107,12 +107,31 @@ parse_unix(struct bind_address *a, const char *path)
 	return NULL;
 }
 
+/* As systemd names sockets.  A name never begins with a digit. */
+static const char *
+parse_fd_name(struct bind_address *a, const char *name)
+{
+	for (const char *p = name; *p != '\0'; p++)
+		if (*p <= ' ' || *p >= 0x7f || *p == ':')
+			return "the name has a character that is not allowed";
+	a->kind = BIND_FD;
+	a->host = strdup(name);
+	if (a->host == NULL || asprintf(&a->spec, "fd://%s", name) < 0) {
+		a->spec = NULL;
+		return no_memory;
+	}
+	return NULL;
+}
+
 static const char *
 parse_fd(struct bind_address *a, const char *text)
 {
 	uint64_t n;
-	const char *why = number_parse(&text, &n);
+	const char *why;
 
+	if (*text != '\0' && strchr("0123456789+-", *text) == NULL)
+		return parse_fd_name(a, text);
+	why = number_parse(&text, &n);
 	if (why != NULL || *text != '\0' || n < 3 || n > INT16_MAX)
 		return "the descriptor is not a number from 3 to 32767";
 	a->kind = BIND_FD;

@@ -13,10 +13,11 @@
 /* One address of `bind`, in canonical spelling. */
 struct bind_address {
 	enum { BIND_TCP4, BIND_TCP6, BIND_UNIX, BIND_FD } kind;
-	char *spec; /* 127.0.0.1:8000, [::1]:8000, unix:/path, fd://3 */
-	char *host; /* TCP: numeric; UNIX: the path; FD: NULL */
+	char *spec; /* 127.0.0.1:8000, [::1]:8000, unix:/path, fd://3,
+		    fd://web */
+	char *host; /* TCP: numeric; UNIX: the path; FD: a name or NULL */
 	uint16_t port;
-	int fd; /* BIND_FD */
+	int fd; /* BIND_FD without a name */
 };
 
 struct bind_list {

@@ -208,7 +208,8 @@ static void
 describe_binds(const struct setting *s, FILE *out)
 {
 	(void)s;
-	fputs("address:port, [v6 address]:port, unix:/path or fd://N, "
+	fputs("address:port, [v6 address]:port, unix:/path, fd://N or "
+	      "fd://NAME, "
 	      "several with commas",
 	    out);
 }

@@ -108,6 +108,7 @@ commit(struct master *m, unsigned generation)
 	else
 		log_info("generation %u serves", generation);
 	m->committed = true;
+	notify_serving(m, NULL);
 	daemon_report(m->daemon, 0);
 	if (reloaded)
 		master_reload_over(m, generation, RELOAD_DONE, "");
@@ -136,6 +137,9 @@ roll_back(struct master *m, const struct sup_action *a)
 	else
 		log_errorx("reload failed: %s; generation %u goes on serving",
 		    reason, m->serving);
+	/* a superseded one is followed by its successor; a stop says so itself */
+	if (a->why != WHY_SUPERSEDED && !sup_count(m->sup).stopping)
+		notify_serving(m, reason);
 	free_deployments(m, a->generation, false);
 	master_reload_over(m, a->generation,
 	    given_up ? RELOAD_GIVEN_UP : RELOAD_FAILED, reason);
@@ -192,6 +196,7 @@ finish(struct master *m, int status)
 			    "prefork: cannot start: %s\n", m->trouble);
 	}
 	m->status = status;
+	m->over = true;
 	ev_break(m->loop, EVBREAK_ALL);
 }
 

@@ -114,7 +114,8 @@ child_new(struct master *m, pid_t pid, unsigned slot, unsigned generation,
 	ev_child_start(m->loop, &c->exit);
 	ev_io_init(&c->io, on_readable, channel_fd, EV_READ);
 	c->io.data = c;
-	ev_io_start(m->loop, &c->io);
+	if (channel_fd >= 0)
+		ev_io_start(m->loop, &c->io);
 	return c;
 }
 

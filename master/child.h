@@ -26,7 +26,8 @@ struct child {
 	char reason[CHANNEL_TEXT_MAX]; /* why it cannot boot, if it said so */
 };
 
-/* Takes channel_fd over on success.  NULL when memory is short. */
+/* Takes channel_fd, which may be -1, over on success.  NULL when memory is
+ * short. */
 struct child *child_new(struct master *, pid_t, unsigned slot,
     unsigned generation, int channel_fd);
 void child_free(struct child **);

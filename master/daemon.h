@@ -13,6 +13,9 @@ struct daemon {
 /* In the foreground: errors of the start go to stderr. */
 #define DAEMON_NOT ((struct daemon){ .report_fd = -1, .error_fd = 2 })
 
+/* The start is long over. */
+#define DAEMON_DONE ((struct daemon){ .report_fd = -1, .error_fd = -1 })
+
 /* Returns in the daemon; the calling process waits and exits.  Standard input,
  * output and error become /dev/null.  -1 and errno. */
 int daemon_start(struct daemon *);

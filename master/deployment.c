@@ -47,6 +47,15 @@ find_shared(const struct deployment *d, const struct deployment *old,
 	return NULL;
 }
 
+void
+deployment_add(struct deployment *d, struct listener *l)
+{
+	d->listeners[d->n_listeners] = l;
+	d->inherited[d->n_listeners++] =
+	    (struct heritage_listener){ .fd = listener_fd(l),
+		    .spec = listener_spec(l) };
+}
+
 static int
 open_listeners(struct deployment *d, const struct deployment *old, char *err,
     size_t err_bytes)
@@ -70,37 +79,9 @@ open_listeners(struct deployment *d, const struct deployment *old, char *err,
 			    bind->at[i].spec, why);
 			return -1;
 		}
-		d->listeners[d->n_listeners] = l;
-		d->inherited[d->n_listeners++] =
-		    (struct heritage_listener){ .fd = listener_fd(l),
-			    .spec = listener_spec(l) };
+		deployment_add(d, l);
 	}
 	return 0;
-}
-
-struct deployment *
-deployment_new(struct settings *settings, const struct deployment *old,
-    const struct priv *priv, char *err, size_t err_bytes)
-{
-	struct deployment *d = calloc(1, sizeof *d);
-
-	if (d == NULL) {
-		snprintf(err, err_bytes, "%m");
-		settings_free(&settings);
-		return NULL;
-	}
-	d->settings = settings;
-	d->priv = priv;
-	d->logs = LOGS_NONE;
-	d->listeners = calloc(settings->bind.n, sizeof(struct listener *));
-	d->inherited = calloc(settings->bind.n, sizeof *d->inherited);
-	if (d->listeners == NULL || d->inherited == NULL)
-		snprintf(err, err_bytes, "%m");
-	else if (open_listeners(d, old, err, err_bytes) == 0 &&
-	    logs_open(&d->logs, settings, priv, err, err_bytes) == 0)
-		return d;
-	deployment_free(&d);
-	return NULL;
 }
 
 void
@@ -119,6 +100,44 @@ deployment_free(struct deployment **dp)
 	if (!d->keeps_settings)
 		settings_free(&d->settings);
 	free(d);
+}
+
+struct deployment *
+deployment_empty(struct settings *settings, const struct priv *priv, size_t n)
+{
+	struct deployment *d = calloc(1, sizeof *d);
+
+	if (d == NULL)
+		return NULL;
+	d->priv = priv;
+	d->logs = LOGS_NONE;
+	d->listeners = calloc(n, sizeof(struct listener *));
+	d->inherited = calloc(n, sizeof *d->inherited);
+	if (d->listeners == NULL || d->inherited == NULL) {
+		deployment_free(&d);
+		return NULL;
+	}
+	d->settings = settings;
+	return d;
+}
+
+struct deployment *
+deployment_new(struct settings *settings, const struct deployment *old,
+    const struct priv *priv, char *err, size_t err_bytes)
+{
+	struct deployment *d =
+	    deployment_empty(settings, priv, settings->bind.n);
+
+	if (d == NULL) {
+		snprintf(err, err_bytes, "%m");
+		settings_free(&settings);
+		return NULL;
+	}
+	if (open_listeners(d, old, err, err_bytes) == 0 &&
+	    logs_open(&d->logs, settings, priv, err, err_bytes) == 0)
+		return d;
+	deployment_free(&d);
+	return NULL;
 }
 
 struct sup_conf

@@ -36,6 +36,13 @@ struct deployment *deployment_new(struct settings *,
     size_t err_bytes);
 void deployment_free(struct deployment **);
 
+/* Room for n listeners and nothing else in it; takes the settings over on
+ * success.  NULL and errno. */
+struct deployment *deployment_empty(struct settings *, const struct priv *,
+    size_t n);
+/* Takes the listener over; there is room for it. */
+void deployment_add(struct deployment *, struct listener *);
+
 struct sup_conf deployment_conf(const struct deployment *);
 /* It serves from now on: applies what its sockets share with the old one. */
 void deployment_settle(const struct deployment *);

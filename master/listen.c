@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "conf/settings.h"
+#include "master/activation.h"
 #include "master/listen.h"
 #include "master/listen_unix.h"
 
@@ -98,13 +100,20 @@ tcp_spec(int fd, const struct bind_address *b)
 	return spec;
 }
 
-/* Somebody made the socket for us.  It is copied, so that fd stays theirs. */
+/* Somebody made the socket for us, or should have: -1.  It is copied, so that
+ * fd stays theirs. */
 static int
 adopt(int given_fd, char *err, size_t err_bytes)
 {
+	static const int on = 1;
 	int listening = 0, fd;
 	socklen_t n = sizeof listening;
 
+	if (given_fd < 0) {
+		snprintf(err, err_bytes,
+		    "no socket of this name was passed to us");
+		return -1;
+	}
 	if (getsockopt(given_fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) <
 	    0) {
 		snprintf(err, err_bytes, "%m");
@@ -114,6 +123,8 @@ adopt(int given_fd, char *err, size_t err_bytes)
 		snprintf(err, err_bytes, "not a listening socket");
 		return -1;
 	}
+	/* Accepted sockets inherit it; one that is not TCP does without. */
+	(void)setsockopt(given_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	fd = fcntl(given_fd, F_DUPFD_CLOEXEC, 3);
 	if (fd >= 0 && fd_set_nonblocking(fd) == 0)
 		return fd;
@@ -122,12 +133,23 @@ adopt(int given_fd, char *err, size_t err_bytes)
 	return -1;
 }
 
+/* The descriptor that somebody gave us for b; -1: we make our own. */
+static int
+given_for(const struct bind_address *b)
+{
+	if (b->kind == BIND_FD && b->host == NULL)
+		return b->fd;
+	return activation_find(b);
+}
+
 static int
 open_socket(struct listener *l, const struct bind_address *b,
     const struct listen_options *options, char *err, size_t err_bytes)
 {
-	if (b->kind == BIND_FD) {
-		l->fd = adopt(b->fd, err, err_bytes);
+	int given_fd = given_for(b);
+
+	if (b->kind == BIND_FD || given_fd >= 0) {
+		l->fd = adopt(given_fd, err, err_bytes);
 		return l->fd < 0 ? -1 : 0;
 	}
 	if (b->kind == BIND_UNIX) {
@@ -213,6 +235,41 @@ listener_settle(const struct listener *l, const struct listen_options *options)
 		log_warn("cannot set the mode of %s", path);
 }
 
+struct listener_image
+listener_show(const struct listener *l)
+{
+	return (struct listener_image){ .fd = l->fd,
+		.wanted = l->wanted,
+		.spec = l->spec,
+		.path = l->file.path,
+		.dev = l->file.dev,
+		.ino = l->file.ino };
+}
+
+struct listener *
+listener_adopt(const struct listener_image *image)
+{
+	bool has_file = image->path != NULL && image->path[0] != '\0';
+	struct listener *l = calloc(1, sizeof *l);
+
+	if (l == NULL)
+		return NULL;
+	l->refs = 1;
+	l->fd = -1;
+	l->wanted = strdup(image->wanted);
+	l->spec = strdup(image->spec);
+	if (l->wanted != NULL && l->spec != NULL &&
+	    fcntl(image->fd, F_SETFD, FD_CLOEXEC) == 0 &&
+	    (!has_file || (l->file.path = strdup(image->path)) != NULL)) {
+		l->fd = image->fd;
+		l->file.dev = image->dev;
+		l->file.ino = image->ino;
+		return l;
+	}
+	listener_unref(&l);
+	return NULL;
+}
+
 int
 listener_fd(const struct listener *l)
 {
@@ -228,11 +285,13 @@ listener_spec(const struct listener *l)
 int
 listener_check(const struct bind_address *b, char *err, size_t err_bytes)
 {
-	int fd;
+	int fd = given_for(b);
 
+	if (fd >= 0 && b->kind != BIND_FD)
+		return 0; /* it is bound already */
 	switch (b->kind) {
 	case BIND_UNIX: return unix_check(b->host, err, err_bytes);
-	case BIND_FD: fd = adopt(b->fd, err, err_bytes); break;
+	case BIND_FD: fd = adopt(fd, err, err_bytes); break;
 	case BIND_TCP4:
 	case BIND_TCP6:
 		/* Any port: the one of the settings may well be serving. */

@@ -6,6 +6,7 @@
 #define MASTER_LISTEN_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct bind_address;
@@ -30,6 +31,20 @@ void listener_unref(struct listener **);
 int listener_is_for(const struct listener *, const struct bind_address *);
 /* Options of a later generation; what cannot be applied is logged. */
 void listener_settle(const struct listener *, const struct listen_options *);
+
+/* A listener as it goes from one program to its successor. */
+struct listener_image {
+	int fd;
+	char *wanted, *spec;
+	char *path; /* of the file that is ours; empty or NULL: there is none */
+	uint64_t dev, ino;
+};
+
+/* Its strings stay l's. */
+struct listener_image listener_show(const struct listener *l);
+/* With one reference; takes the descriptor over, on success.  NULL and errno.
+ */
+struct listener *listener_adopt(const struct listener_image *);
 
 int listener_fd(const struct listener *);
 /* Canonical, with the port the kernel chose. */

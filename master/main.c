@@ -11,8 +11,10 @@
 #include "common/title.h"
 #include "conf/load.h"
 #include "conf/settings.h"
+#include "master/activation.h"
 #include "master/check.h"
 #include "master/daemon.h"
+#include "master/image.h"
 #include "master/master.h"
 #include "master/wrap.h"
 
@@ -181,15 +183,33 @@ run(struct command *c, struct settings *settings)
 	return master_run(&source, settings, name, &d);
 }
 
+/* A program asks, before it gives way to us: could we go on with its state? */
+static int
+check_state(int state_fd)
+{
+	char err[512];
+
+	if (image_check(state_fd, err, sizeof err) < 0) {
+		fprintf(stderr, "prefork: cannot take over: %s\n", err);
+		return EXIT_CONFIG;
+	}
+	fputs(IMAGE_UNDERSTOOD, stdout);
+	return fflush(stdout) == 0 ? 0 : EXIT_CONFIG;
+}
+
 static int
 load_and_go(struct command *c)
 {
 	struct settings *settings;
-	int status = 0;
+	int status = 0, state_fd = image_take_fd();
 
+	activation_take();
 	if (c->source.target != NULL && access(c->source.target, F_OK) == 0)
 		c->source.target =
 		    make_absolute(c->source.target, &c->own_target);
+	if (c->mode == MODE_SERVE && state_fd >= 0)
+		return master_take_over(&c->source, name_of(&c->source),
+		    state_fd);
 	settings = settings_load(&c->source, stderr);
 	if (settings == NULL)
 		return EXIT_CONFIG;
@@ -197,6 +217,8 @@ load_and_go(struct command *c)
 	case MODE_PRINT: settings_print(settings, stdout); break;
 	case MODE_TEST:
 		status = check_run(settings, name_of(&c->source));
+		if (status == 0 && state_fd >= 0)
+			status = check_state(state_fd);
 		break;
 	case MODE_SERVE: return run(c, settings);
 	case MODE_VERSION:

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "common/title.h"
 #include "conf/runtime.h"
 #include "conf/settings.h"
+#include "master/activation.h"
 #include "master/carry_out.h"
 #include "master/control.h"
 #include "master/daemon.h"
@@ -76,6 +78,9 @@ follow(struct master *m, struct sup_plan plan)
 		plan = sup_step(m->sup, &failed, now_ms());
 	}
 	set_timer(m, plan.wake_at);
+	if (sup_count(m->sup).stopping)
+		notify_stopping(m);
+	upgrade_step(m);
 }
 
 void
@@ -140,6 +145,10 @@ master_shed(struct master *m, const struct deployment *keep, unsigned slot)
 		logs_close(&d->logs);
 	}
 	fd_close(&m->pidfile.fd);
+	fd_close(&m->scoreboard_fd);
+	notify_close(&m->notify);
+	activation_shed();
+	upgrade_shed(&m->upgrade);
 	daemon_shed(m->daemon);
 	control_shed(m->control);
 }
@@ -197,7 +206,7 @@ make_room(struct master *m)
 {
 	m->loop = ev_default_loop(EVFLAG_NOENV);
 	m->sup = sup_new(SUP_SLOTS_MAX);
-	m->scoreboard = scoreboard_new(SUP_SLOTS_MAX);
+	m->scoreboard = scoreboard_new(SUP_SLOTS_MAX, &m->scoreboard_fd);
 	m->child = calloc(SUP_SLOTS_MAX, sizeof(struct child *));
 	m->unspawned = calloc(SUP_SLOTS_MAX, sizeof *m->unspawned);
 	if (m->loop == NULL || m->sup == NULL || m->scoreboard == NULL ||
@@ -229,8 +238,8 @@ deploy_first(struct master *m, struct settings *s)
 	log_set_level((enum log_level)d->settings->log_level);
 }
 
-/* A path that the operator chose must be ours.  The default one is the same
- * for every server of a user: the first has it. */
+/* A path that the operator chose must be ours at a first start.  The default
+ * one is the same for every server of a user: the first has it. */
 static void
 open_control(struct master *m)
 {
@@ -239,7 +248,7 @@ open_control(struct master *m)
 
 	if (control_open(&m->control, m, s, err, sizeof err) == 0)
 		return;
-	if (runtime_is_default(s)) {
+	if (m->committed || runtime_is_default(s)) {
 		log_warnx("no control socket, so no preforkctl: %s; set "
 			  "admin.control",
 		    err);
@@ -251,6 +260,19 @@ open_control(struct master *m)
 	fatalx("no control socket: %s", err);
 }
 
+/* Until ACT_EXIT, even without a worker. */
+static void
+run_loop(struct master *m)
+{
+	ev_ref(m->loop);
+	while (!m->over) {
+		ev_run(m->loop, 0);
+		if (!m->over)
+			upgrade_take_over(m);
+	}
+	signals_stop(m->loop);
+}
+
 static void
 serve(struct master *m)
 {
@@ -260,14 +282,14 @@ serve(struct master *m)
 	log_info("prefork %s starts with %u worker%s", PREFORK_VERSION, n,
 	    n == 1 ? "" : "s");
 	log_listeners(d, NULL);
+	activation_log_unused();
+	notify_start(m);
 	signals_start(m, m->loop);
 	master_feed(m,
 	    &(struct sup_event){ .kind = SUP_START,
 		.generation = d->generation,
 		.conf = deployment_conf(d) });
-	ev_ref(m->loop); /* until ACT_EXIT, even without a worker */
-	ev_run(m->loop, 0);
-	signals_stop(m->loop);
+	run_loop(m);
 }
 
 static void
@@ -281,9 +303,12 @@ clean_up(struct master *m)
 	pidfile_close(&m->pidfile);
 	sup_free(&m->sup);
 	scoreboard_free(&m->scoreboard);
+	fd_close(&m->scoreboard_fd);
+	upgrade_fini(&m->upgrade);
 	free(m->child);
 	free(m->unspawned);
 	ev_loop_destroy(m->loop);
+	notify_close(&m->notify);
 	daemon_report(m->daemon, m->status);
 }
 
@@ -299,12 +324,46 @@ master_run(const struct settings_source *source, struct settings *s,
 		.started_ns = clock_now_ns() };
 
 	log_set_who("master");
+	notify_open(&m.notify);
+	upgrade_init(&m.upgrade);
 	title_set("master [%s]", source_name);
 	settle_in(&m, s);
 	make_room(&m);
 	deploy_first(&m, s);
 	open_control(&m);
 	serve(&m);
+	clean_up(&m);
+	return m.status;
+}
+
+int
+master_take_over(const struct settings_source *source, const char *source_name,
+    int state_fd)
+{
+	struct daemon daemon = DAEMON_DONE;
+	struct master m = { .source = *source,
+		.source_name = source_name,
+		.daemon = &daemon,
+		.started_ns = clock_now_ns() };
+	sigset_t none;
+
+	log_set_who("master");
+	notify_open(&m.notify);
+	upgrade_init(&m.upgrade);
+	title_set("master [%s]", source_name);
+	make_room(&m);
+	master_adopt(&m, state_fd);
+	open_control(&m);
+	notify_start(&m);
+	signals_start(&m, m.loop);
+	sigemptyset(&none);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
+	/* Workers may have ended while nobody was there to hear of it. */
+	ev_feed_signal_event(m.loop, SIGCHLD);
+	master_feed(&m, &(struct sup_event){ .kind = SUP_TICK });
+	if (!sup_count(m.sup).paused)
+		master_reload(&m);
+	run_loop(&m);
 	clean_up(&m);
 	return m.status;
 }

@@ -14,9 +14,11 @@
 #include "conf/load.h"
 #include "master/child.h"
 #include "master/deployment.h"
+#include "master/notify.h"
 #include "master/pidfile.h"
 #include "master/priv.h"
 #include "master/supervisor.h"
+#include "master/upgrade.h"
 
 struct control;
 struct daemon;
@@ -36,6 +38,7 @@ struct master {
 	struct ev_loop *loop;
 	struct sup *sup;
 	struct scoreboard *scoreboard;
+	int scoreboard_fd;
 	struct child **child;           /* by slot; NULL: no process */
 	struct deployment *deployments; /* newest first; at most two */
 	unsigned serving;               /* generation; 0 before the first */
@@ -45,14 +48,16 @@ struct master {
 	const char *source_name; /* for titles and log lines */
 	struct priv priv;
 	struct pidfile pidfile;
+	struct notify notify;
 	struct ev_timer tick;
 	unsigned *unspawned; /* slots whose fork failed in this plan */
 	size_t n_unspawned;
+	struct upgrade upgrade;
 	struct daemon *daemon;
 	struct control *control; /* NULL: off */
 	struct reload_report last_reload;
 	uint64_t started_ns;
-	bool is_daemon, committed;
+	bool is_daemon, committed, over;
 	bool log_is_startup; /* the error log is where errors of the start go */
 	char trouble[1280];  /* the last worker that ended against our will */
 	int status;          /* what the program exits with */
@@ -61,6 +66,14 @@ struct master {
 /* Takes the settings over.  Returns the exit status of the program. */
 int master_run(const struct settings_source *, struct settings *,
     const char *source_name, struct daemon *);
+
+/* The same for a program that follows another in this process and goes on with
+ * the state in state_fd. */
+int master_take_over(const struct settings_source *, const char *source_name,
+    int state_fd);
+/* Fills m, which is new, with that state.  There is no way back: the state was
+ * tested. */
+void master_adopt(struct master *, int state_fd);
 
 /* What happened; and what follows from it is done. */
 void master_feed(struct master *, const struct sup_event *);

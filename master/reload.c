@@ -98,11 +98,18 @@ master_reload(struct master *m)
 {
 	unsigned generation = m->last_generation + 1;
 	char err[512];
-	struct deployment *d = prepare(m, err, sizeof err);
+	struct sup_counts counts = sup_count(m->sup);
+	struct deployment *d;
 
+	if (m->committed && !counts.stopping)
+		notify_reloading(m);
+	d = prepare(m, err, sizeof err);
 	if (d == NULL) {
 		log_errorx("reload failed: %s; generation %u goes on serving",
 		    err, m->serving);
+		/* While one is on trial, that one ends the reload. */
+		if (m->committed && !counts.stopping && !counts.on_trial)
+			notify_serving(m, err);
 		master_reload_over(m, 0, RELOAD_FAILED, err);
 		return 0;
 	}

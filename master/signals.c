@@ -27,12 +27,10 @@ on_signal(struct ev_loop *loop, ev_signal *w, int revents)
 	const struct signal_row *row = &rows[w - watcher];
 
 	(void)revents;
-	if (row->event == SUP_TICK) {
-		log_warnx("SIG%s is not supported; nothing changes", row->name);
-		return;
-	}
 	log_info("received SIG%s", row->name);
-	if (row->event == SUP_RELOAD)
+	if (row->event == SUP_UPGRADE)
+		upgrade_begin(m);
+	else if (row->event == SUP_RELOAD)
 		master_reload(m);
 	else
 		master_feed(m, &(struct sup_event){ .kind = row->event });

@@ -262,7 +262,8 @@ note(struct sup *s, const struct sup_event *ev, msec_t now)
 			.conf = ev->conf,
 			.want = ev->conf.want };
 		break;
-	case SUP_TICK: break;
+	case SUP_TICK:
+	case SUP_UPGRADE: break;
 	case SUP_READY: on_ready(s, ev, now); break;
 	case SUP_EXITED:
 	case SUP_SPAWN_FAILED: on_gone(s, ev, now); break;

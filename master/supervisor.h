@@ -33,6 +33,7 @@ enum sup_event_kind {
 	SUP_FEWER,        /* one worker fewer, but one stays */
 	SUP_SCALE,        /* conf.want: so many workers, as by MORE and FEWER */
 	SUP_PAUSE,        /* retire all; a reload brings them back */
+	SUP_UPGRADE,      /* the master's alone: means nothing here */
 	SUP_REOPEN,       /* open the logs again */
 	SUP_DRAIN,        /* retire all, then exit; if repeated, as SUP_ABORT */
 	SUP_ABORT,        /* exit within two seconds; if repeated, at once */
@@ -103,11 +104,14 @@ struct sup_counts {
 	unsigned ready;      /* workers that serve, of any generation */
 	unsigned alive;      /* processes */
 	int on_trial;        /* a reload is under way */
-	int paused;          /* none, until a reload */
+	int paused;          /* no worker is wanted until a reload */
 	int stopping;        /* it will end in ACT_EXIT */
 };
 
 struct sup_counts sup_count(const struct sup *);
+/* Saves it, or loads it into a new one.  What is on trial is left out. */
+struct state;
+void sup_image(struct sup *, struct state *);
 /* How long the slot still waits for a new worker; 0: it does not wait. */
 msec_t sup_wait(const struct sup *, unsigned slot, msec_t now);
 

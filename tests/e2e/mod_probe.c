@@ -2,6 +2,7 @@
  * The module the end-to-end tests look into a worker with.
  *
  *   option.refuse = WHY   check and open refuse with WHY
+ *   option.open = FIFO    open waits for a byte from this named pipe
  *   option.gate = FIFO    /gate waits for a byte from this named pipe
  *
  *   /pid          the process ID of the worker that answers
@@ -18,6 +19,7 @@
 #include <fcntl.h>
 #include <prefork/module.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +44,23 @@ probe_check(const pf_host *h, pf_app *app)
 	return 1;
 }
 
+static bool
+may_open(const char *fifo)
+{
+	char byte;
+	int fd;
+	bool may;
+
+	if (fifo == NULL)
+		return true;
+	fd = open(fifo, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	may = read(fd, &byte, 1) == 1;
+	close(fd);
+	return may;
+}
+
 static int
 probe_open(const pf_host *h, pf_app *app, void *module, void **out)
 {
@@ -50,6 +69,8 @@ probe_open(const pf_host *h, pf_app *app, void *module, void **out)
 	(void)module;
 	host = h;
 	if (probe_check(h, app) != 0)
+		return 1;
+	if (!may_open(h->option(app, "open", NULL)))
 		return 1;
 	p = calloc(1, sizeof *p);
 	if (p == NULL)

@@ -266,8 +266,9 @@ def test_a_stuck_handler_does_not_keep_its_worker(late):
 
 
 def test_a_stream_past_its_deadline_is_cut(late, hold):
-    s = late()
-    with s.connect() as c:
+    s = late(graceful_timeout="1000s")
+    with s.connect() as idle, s.connect() as c:
+        idle.get("/fast")  # for its sake the worker stays
         c.request("/gate?stream")
         r = c.head()
         assert r.status == 200

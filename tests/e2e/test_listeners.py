@@ -70,7 +70,7 @@ def test_an_inherited_descriptor_is_served(start):
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:99999", "nonsense", "unix:",
-                                  "fd://x", "[::1:80"])
+                                  "fd://2", "[::1:80"])
 def test_a_wrong_address_is_refused(start, bind):
     s = start({})
     done = run("-t", "-c", s.file, "-o", f"server.bind={bind}")

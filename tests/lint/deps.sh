@@ -29,6 +29,7 @@ things_ci='
 cmd:git              git               git               git         git
 cmd:clang            clang             clang             clang       clang
 cmd:clang-tidy       clang-tidy        clang-tools-extra clang       clang-extra-tools
+cmd:systemd-analyze  systemd           systemd           systemd     systemd
 '
 
 # Prints nothing: the caller wants a yes or a no.

@@ -186,7 +186,7 @@ static void
 server_start(struct server *s)
 {
 	struct channel_message m = { 0 };
-	int fd[2];
+	int fd[2], board_fd;
 
 	server_listen(s);
 	assert_int_equal(channel_pair(fd), 0);
@@ -194,9 +194,11 @@ server_start(struct server *s)
 	s->heritage = (struct heritage){ .settings = &s->settings,
 		.listeners = &s->listener,
 		.n_listeners = 1,
-		.scoreboard = scoreboard_new(1),
+		.scoreboard = scoreboard_new(1, &board_fd),
 		.channel_fd = fd[1],
 		.access_log_fd = -1 };
+	assert_non_null(s->heritage.scoreboard);
+	close(board_fd); /* the mapping stays */
 	s->score = &s->heritage.scoreboard->slot[0];
 	s->heritage.scoreboard->n_used = 1;
 	sem_init(&s->started, 0, 0);

@@ -16,6 +16,8 @@ static const char no_ip[] =
 static const char bad_port[] = "the port is not a number from 0 to 65535";
 static const char bad_fd[] = "the descriptor is not a number from 3 to 32767";
 
+static const char bad_name[] = "the name has a character that is not allowed";
+
 static void
 an_address_has_one_spelling(void **state)
 {
@@ -36,6 +38,8 @@ an_address_has_one_spelling(void **state)
 		    BIND_UNIX, 0, NULL },
 		{ "unix:x.sock", "unix:x.sock", "x.sock", BIND_UNIX, 0, NULL },
 		{ "fd://3", "fd://3", NULL, BIND_FD, 0, NULL },
+		{ "fd://web.socket", "fd://web.socket", "web.socket", BIND_FD,
+		    0, NULL },
 	};
 
 	(void)state;
@@ -48,7 +52,8 @@ an_address_has_one_spelling(void **state)
 		assert_string_equal(l.at[0].spec, c->spec);
 		assert_int_equal(l.at[0].kind, c->kind);
 		assert_int_equal(l.at[0].port, c->port);
-		assert_int_equal(l.at[0].fd, c->kind == BIND_FD ? 3 : -1);
+		assert_int_equal(l.at[0].fd,
+		    c->kind == BIND_FD && c->host == NULL ? 3 : -1);
 		if (c->host != NULL)
 			assert_string_equal(l.at[0].host, c->host);
 		else
@@ -80,6 +85,9 @@ a_wrong_address_says_why(void **state)
 		{ .text = "fd://2", .why = bad_fd },
 		{ .text = "fd://32768", .why = bad_fd },
 		{ .text = "fd://3x", .why = bad_fd },
+		{ .text = "fd://a b", .why = bad_name },
+		{ .text = "fd://a:b", .why = bad_name },
+		{ .text = "fd://\x7f", .why = bad_name },
 	};
 
 	(void)state;

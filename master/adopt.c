@@ -1,0 +1,127 @@
+/* The new program's half of SIGUSR2: it becomes what the old one was. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/log.h"
+#include "common/scoreboard.h"
+#include "conf/load.h"
+#include "conf/settings.h"
+#include "master/image.h"
+#include "master/listen.h"
+#include "master/master.h"
+
+static struct settings *
+adopt_settings(const char *text)
+{
+	char err[512];
+	struct settings *s = image_settings(text, err, sizeof err);
+
+	if (s == NULL)
+		fatalx("cannot take over: %s", err);
+	return s;
+}
+
+static void
+adopt_deployment(struct master *m, const struct image *i)
+{
+	struct settings *s = adopt_settings(i->settings);
+	struct deployment *d = deployment_empty(s, &m->priv, i->n_listeners);
+
+	if (d == NULL)
+		fatal("cannot take over");
+	d->generation = i->serving;
+	d->logs = i->logs;
+	fcntl(d->logs.error_fd, F_SETFD, FD_CLOEXEC);
+	if (d->logs.access_fd >= 0)
+		fcntl(d->logs.access_fd, F_SETFD, FD_CLOEXEC);
+	for (unsigned n = 0; n < i->n_listeners; n++) {
+		struct listener *l = listener_adopt(&i->listener[n]);
+
+		if (l == NULL)
+			fatal("cannot take over %s", i->listener[n].spec);
+		deployment_add(d, l);
+	}
+	m->deployments = d;
+	m->serving = i->serving;
+	m->last_generation = i->last_generation;
+	log_set_fd(d->logs.error_fd);
+	log_set_level((enum log_level)s->log_level);
+}
+
+/* The workers that are here keep theirs in any case. */
+static void
+adopt_scoreboard(struct master *m, int fd)
+{
+	struct scoreboard *b = scoreboard_map(fd, SUP_SLOTS_MAX);
+
+	if (b == NULL) {
+		log_info("upgrade: a new scoreboard, as this version's is "
+			 "another one");
+		fd_close(&fd);
+		return;
+	}
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	scoreboard_free(&m->scoreboard);
+	fd_close(&m->scoreboard_fd);
+	m->scoreboard = b;
+	m->scoreboard_fd = fd;
+}
+
+static void
+adopt_child(struct master *m, const struct image_child *c)
+{
+	if (c->channel_fd >= 0)
+		fcntl(c->channel_fd, F_SETFD, FD_CLOEXEC);
+	m->child[c->slot] =
+	    child_new(m, (pid_t)c->pid, c->slot, c->generation, c->channel_fd);
+	if (m->child[c->slot] == NULL)
+		fatal("cannot take over worker %u", c->slot);
+	m->child[c->slot]->leaving = c->leaving;
+}
+
+static void
+adopt_pidfile(struct master *m, struct image *i)
+{
+	m->pidfile.fd = i->pidfile.fd;
+	if (i->pidfile.fd < 0)
+		return;
+	fcntl(i->pidfile.fd, F_SETFD, FD_CLOEXEC);
+	m->pidfile.path = i->pidfile.path;
+	i->pidfile.path = NULL;
+}
+
+void
+master_adopt(struct master *m, int state_fd)
+{
+	struct image i;
+	char err[256];
+
+	if (image_load(&i, state_fd, err, sizeof err) < 0)
+		fatalx("cannot take over: %s", err);
+	if (i.pid != (uint64_t)getpid())
+		fatalx("cannot take over: the state is that of process %llu",
+		    (unsigned long long)i.pid);
+	fd_close(&state_fd);
+	m->priv = i.priv;
+	m->is_daemon = i.is_daemon;
+	m->log_is_startup = i.log_is_startup;
+	m->committed = true;
+	m->first = adopt_settings(i.first);
+	adopt_deployment(m, &i);
+	adopt_scoreboard(m, i.scoreboard_fd);
+	adopt_pidfile(m, &i);
+	sup_free(&m->sup);
+	m->sup = i.sup;
+	i.sup = NULL;
+	for (unsigned n = 0; n < i.n_children; n++)
+		adopt_child(m, &i.child[n]);
+	log_info("prefork %s took over from %s with %u worker%s",
+	    PREFORK_VERSION, i.program, i.n_children,
+	    i.n_children == 1 ? "" : "s");
+	image_fini(&i);
+}

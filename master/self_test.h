@@ -1,0 +1,23 @@
+/* The command lines and the environment of a program that is to follow us. */
+#ifndef MASTER_SELF_TEST_H
+#define MASTER_SELF_TEST_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct master;
+
+/* Becomes the program, which finds the state in state_fd and the sockets that
+ * were passed to us.  test: it tests itself and ends.  Returns when that is
+ * not possible; errno says why. */
+void self_exec(const struct master *, int state_fd, bool test);
+
+/* The process that tests the program and writes to *out_fd what it finds; -1
+ * and errno. */
+pid_t self_test_start(struct master *, int state_fd, int *out_fd);
+
+/* The file that this process runs as it was named at the start: NULL or the
+ * caller's to free.  A link stays a link, so that it may lead to a new file. */
+char *self_find(void);
+
+#endif
