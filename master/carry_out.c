@@ -137,7 +137,8 @@ roll_back(struct master *m, const struct sup_action *a)
 	else
 		log_errorx("reload failed: %s; generation %u goes on serving",
 		    reason, m->serving);
-	/* a superseded one is followed by its successor; a stop says so itself */
+	/* a superseded one is followed by its successor; a stop says so itself
+	 */
 	if (a->why != WHY_SUPERSEDED && !sup_count(m->sup).stopping)
 		notify_serving(m, reason);
 	free_deployments(m, a->generation, false);
