@@ -42,10 +42,10 @@ MASTER_C := \
   master/carry_out.c master/check.c master/child.c master/control.c \
   master/control_socket.c master/control_verbs.c master/daemon.c master/deployment.c \
   master/exit_text.c master/json.c master/listen.c master/listen_unix.c \
-  master/logs.c master/master.c master/pidfile.c master/preforkctl/ask.c \
+  master/logs.c master/master.c master/oom.c master/pidfile.c master/preforkctl/ask.c \
   master/preforkctl/record.c master/preforkctl/render.c master/priv.c \
-  master/reload.c master/signals.c master/spawn.c master/supervisor.c \
-  master/supervisor_rules.c master/wrap.c
+  master/reload.c master/signals.c master/spawn.c master/stall.c master/supervisor.c \
+  master/supervisor_rules.c master/watch.c master/wrap.c
 
 WORKER_C := \
   worker/arena.c worker/baton.c worker/conn.c worker/host.c \
@@ -56,10 +56,10 @@ WORKER_C := \
   worker/http/response_head.c worker/http/static.c \
   worker/http/static_condition.c worker/http/static_file.c \
   worker/http/static_path.c worker/http/status.c worker/http/uri.c \
-  worker/mail.c worker/module.c worker/monitor.c worker/net/accept.c \
+  worker/limits.c worker/mail.c worker/module.c worker/monitor.c worker/net/accept.c \
   worker/net/deadline.c worker/net/gate.c worker/net/peer.c worker/net/share.c \
   worker/pool.c worker/ready.c worker/request.c worker/request_info.c \
-  worker/route.c worker/runner.c worker/worker.c
+  worker/route.c worker/runner.c worker/warmup.c worker/worker.c
 
 MAIN_C    := master/main.c
 CTL_C     := master/preforkctl/main.c

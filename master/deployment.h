@@ -36,6 +36,9 @@ struct deployment *deployment_new(struct settings *,
     size_t err_bytes);
 void deployment_free(struct deployment **);
 
+/* Its workers keep their copies until they have emptied the queues. */
+void deployment_stop_listening(struct deployment *);
+
 struct sup_conf deployment_conf(const struct deployment *);
 /* It serves from now on: applies what its sockets share with the old one. */
 void deployment_settle(const struct deployment *);

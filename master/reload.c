@@ -98,8 +98,13 @@ master_reload(struct master *m)
 {
 	unsigned generation = m->last_generation + 1;
 	char err[512];
-	struct deployment *d = prepare(m, err, sizeof err);
+	struct deployment *d;
 
+	if (sup_count(m->sup).leaving || sup_count(m->sup).stopping) {
+		log_info("reload given up: workers are to stop");
+		return;
+	}
+	d = prepare(m, err, sizeof err);
 	if (d == NULL) {
 		log_errorx("reload failed: %s; generation %u goes on serving",
 		    err, m->serving);
