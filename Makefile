@@ -20,6 +20,7 @@ DOCDIR  ?= $(DATADIR)/doc/prefork
 SAN          ?=
 WERROR       ?= 0
 FUZZ_SECONDS ?= 30
+SOAK_SECONDS ?= 600
 PYTEST       ?= $(firstword $(wildcard /usr/bin/python3) python3) -m pytest
 # pytest's own arguments, as in make check-e2e PYTEST_ARGS='-k reload'
 PYTEST_ARGS  ?= -q -n 4
@@ -165,7 +166,7 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 .SECONDARY:
 .PHONY: all help run check check-parts check-unit check-e2e check-san \
   check-fmt fmt check-layers check-common check-docs docs tidy analyze fuzz \
-  fuzz-run fuzzers bench install uninstall clean check-fresh coverage deps \
+  fuzz-run fuzzers bench soak install uninstall clean check-fresh coverage deps \
   deps-check test-programs FORCE
 
 all: $(BIN) $(CTL) $(MODULE_SO)
@@ -283,6 +284,12 @@ check-unit: all $(TESTS) $(TESTMOD_SO)
 check-e2e: all $(TESTMOD_SO)
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
 	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) tests/e2e
+
+## soak          random events under load for SOAK_SECONDS (600)
+soak: all $(TESTMOD_SO)
+	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
+	  SOAK_SECONDS=$(SOAK_SECONDS) \
+	  $(firstword $(PYTEST)) tests/e2e/soak.py
 
 ## check-san     both under ASan + UBSan, then under TSan
 check-san:
