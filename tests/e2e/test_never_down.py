@@ -359,6 +359,38 @@ def in_work(s, n):
         assert time.monotonic() < deadline, "handlers do not run"
 
 
+def queued(s, held):
+    """Clients that nobody accepts while `held` have all the room there is."""
+    clients = [s.connect() for _ in range(held)]
+    seen = {c.get("/pid").body for c in clients}
+    assert len(seen) == held, "one each"
+    return clients, [s.connect().request("/say?x") for _ in range(5)]
+
+
+def answered(clients):
+    for c in clients:
+        r = c.response()
+        assert (r.status, r.closes) == (200, True)
+        c.closed()
+
+
+def test_term_empties_the_queue_of_the_kernel(start):
+    s = start({"server": {"workers": 1, "connections": 1}}, ready=1)
+    (held,), waiting = queued(s, 1)
+    s.signal(signal.SIGTERM)
+    answered(waiting)
+    assert held.get("/say?x").closes
+    s.wait_exit(0)
+
+
+def test_a_retiring_worker_empties_the_queue_too(start):
+    s = start({"server": {"connections": 1}})
+    held, waiting = queued(s, 2)
+    s.signal(signal.SIGTTOU)
+    answered(waiting)
+    assert sorted(c.get("/say?x").closes for c in held) == [False, True]
+
+
 def test_everything_is_served_during_shutdown_delay(start):
     s = start({"server": {"shutdown_delay": "2s"}})
     with Traffic(s, single=0) as t:
