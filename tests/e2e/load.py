@@ -92,6 +92,12 @@ class Traffic:
             assert self.changed.wait_for(
                 lambda: self.answers >= goal, PATIENCE), "no answers"
 
+    def failed(self, n):
+        """Until there are n failures."""
+        with self.changed:
+            assert self.changed.wait_for(
+                lambda: len(self.failures) >= n, PATIENCE), self.failures
+
     def stop(self):
         if self.thread.is_alive():
             self.loop.call_soon_threadsafe(self.stopping.set)
@@ -114,6 +120,7 @@ class Traffic:
     def fail(self, kind, worker, detail):
         with self.changed:
             self.failures.append(Failure(kind, worker, detail))
+            self.changed.notify_all()
 
     async def rest(self, most):
         """A pause at random; true: stop."""
