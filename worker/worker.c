@@ -346,7 +346,7 @@ worker_leave_stuck(struct worker *w)
 {
 	log_warnx("%u handlers are stuck: exit without them", w->n_stuck);
 	access_log_flush(&w->access_log);
-	_exit(WORKER_OK);
+	_exit(w->status);
 }
 
 static void
