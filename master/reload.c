@@ -102,7 +102,8 @@ master_reload(struct master *m)
 
 	if (sup_count(m->sup).leaving || sup_count(m->sup).stopping) {
 		log_info("reload given up: workers are to stop");
-		return;
+		master_reload_over(m, 0, RELOAD_FAILED, "workers are to stop");
+		return 0;
 	}
 	d = prepare(m, err, sizeof err);
 	if (d == NULL) {
