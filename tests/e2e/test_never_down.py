@@ -282,7 +282,7 @@ def test_no_process_to_be_had(public, start):
     uid = 64321 if os.geteuid() == 0 else None
     s = start({"server": {"workers": 3}, "app:x": {
         "type": "module", "target": shutil.copy(PROBE, public)}},
-        tmp=public, binary=shutil.copy(BINARY, public), uid=uid, ready=3)
+        tmp=public, program=(shutil.copy(BINARY, public),), uid=uid, ready=3)
     starve(s, "nproc", 1, uid)
 
 
