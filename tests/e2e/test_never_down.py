@@ -271,9 +271,9 @@ def test_an_idle_server_pokes_and_nobody_is_stalled(start):
 
 @pytest.fixture
 def public():
-    """A place that any user can read: the tree may be root's own."""
+    """A place that any user can use: the tree may be root's own."""
     with tempfile.TemporaryDirectory() as path:
-        os.chmod(path, 0o755)
+        os.chmod(path, 0o777)
         yield pathlib.Path(path)
 
 
