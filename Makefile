@@ -21,6 +21,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 SAN          ?=
 WERROR       ?= 0
 FUZZ_SECONDS ?= 30
+SOAK_SECONDS ?= 600
 PYTEST       ?= $(firstword $(wildcard /usr/bin/python3) python3) -m pytest
 # pytest's own arguments, as in make check-e2e PYTEST_ARGS='-k reload'
 PYTEST_ARGS  ?= -q -n 4
@@ -45,11 +46,12 @@ MASTER_C := \
   master/control_verbs.c master/daemon.c master/deployment.c \
   master/exit_text.c master/image.c master/json.c master/listen.c \
   master/listen_unix.c master/logs.c master/master.c master/notify.c \
-  master/pidfile.c master/preforkctl/ask.c master/preforkctl/record.c \
-  master/preforkctl/render.c master/priv.c master/reload.c \
-  master/self_test.c master/signals.c master/spawn.c master/state.c \
-  master/supervisor.c master/supervisor_image.c master/supervisor_rules.c \
-  master/upgrade.c master/wrap.c
+  master/oom.c master/pidfile.c master/preforkctl/ask.c \
+  master/preforkctl/record.c master/preforkctl/render.c master/priv.c \
+  master/reload.c master/self_test.c master/signals.c master/spawn.c \
+  master/stall.c master/state.c master/supervisor.c \
+  master/supervisor_image.c master/supervisor_rules.c master/upgrade.c \
+  master/watch.c master/wrap.c
 
 WORKER_C := \
   worker/arena.c worker/baton.c worker/conn.c worker/host.c \
@@ -60,10 +62,10 @@ WORKER_C := \
   worker/http/response_head.c worker/http/static.c \
   worker/http/static_condition.c worker/http/static_file.c \
   worker/http/static_path.c worker/http/status.c worker/http/uri.c \
-  worker/mail.c worker/module.c worker/monitor.c worker/net/accept.c \
+  worker/limits.c worker/mail.c worker/module.c worker/monitor.c worker/net/accept.c \
   worker/net/deadline.c worker/net/gate.c worker/net/peer.c worker/net/share.c \
   worker/pool.c worker/ready.c worker/request.c worker/request_info.c \
-  worker/route.c worker/runner.c worker/worker.c
+  worker/route.c worker/runner.c worker/warmup.c worker/worker.c
 
 MAIN_C    := master/main.c
 CTL_C     := master/preforkctl/main.c
@@ -177,7 +179,7 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 .SECONDARY:
 .PHONY: all help run check check-parts check-unit check-e2e check-san \
   check-fmt fmt check-layers check-common check-docs docs tidy analyze fuzz \
-  fuzz-run fuzzers bench install uninstall clean check-fresh coverage deps \
+  fuzz-run fuzzers bench soak install uninstall clean check-fresh coverage deps \
   deps-check test-programs FORCE
 
 all: $(BIN) $(CTL) $(MODULE_SO)
@@ -305,6 +307,12 @@ check-unit: all $(TESTS) $(TESTMOD_SO)
 check-e2e: all $(TESTMOD_SO) $(UPGRADE_BIN)
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
 	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) tests/e2e
+
+## soak          random events under load for SOAK_SECONDS (600)
+soak: all $(TESTMOD_SO)
+	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
+	  SOAK_SECONDS=$(SOAK_SECONDS) \
+	  $(firstword $(PYTEST)) tests/e2e/soak.py
 
 ## check-san     both under ASan + UBSan, then under TSan
 check-san:

@@ -9,14 +9,16 @@
 
 enum channel_kind {
 	/* up: worker to master */
-	CHANNEL_READY = 1, /* I serve from now on */
-	CHANNEL_FAILED,    /* I cannot boot; text says why; exit follows */
-	CHANNEL_RECYCLE,   /* replace me, then retire me; text says why */
+	CHANNEL_READY = 1,   /* I serve from now on */
+	CHANNEL_FAILED,      /* I cannot boot; text says why; exit follows */
+	CHANNEL_RECYCLE,     /* replace me, then retire me; text says why */
+	CHANNEL_RECYCLE_NOW, /* the same, but retire me without waiting */
 	/* down: master to worker */
 	CHANNEL_RETIRE, /* drain, then exit 0 */
 	CHANNEL_QUIT,   /* as RETIRE, but what is in flight has 2 s */
 	CHANNEL_REOPEN, /* new log fds follow: fd[0] error, fd[1] access or none
 			 */
+	CHANNEL_PING,   /* turn your loop: the heartbeat tells */
 };
 
 #define CHANNEL_TEXT_MAX 1024

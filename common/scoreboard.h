@@ -15,8 +15,9 @@ enum score_state { SCORE_EMPTY, SCORE_BOOTING, SCORE_READY, SCORE_RETIRING };
 struct score_slot {
 	alignas(64) _Atomic uint32_t state; /* enum score_state */
 	_Atomic uint32_t generation;
-	_Atomic uint32_t connections; /* open now; siblings share by it */
-	_Atomic uint32_t threads;     /* handler threads that exist */
+	_Atomic uint32_t connections;  /* open now; siblings share by it */
+	_Atomic uint32_t threads;      /* handler threads that exist */
+	_Atomic uint64_t heartbeat_ms; /* CLOCK_MONOTONIC: its loop turned */
 #define COUNTER(name, help) _Atomic uint64_t name;
 #include "common/counters.def"
 #undef COUNTER

@@ -37,11 +37,13 @@ enum app_type { APP_STATIC, APP_MODULE };
 #define CTYPE_workers unsigned /* auto is resolved */
 #define CTYPE_range   struct uint_range
 #define CTYPE_mode    unsigned
+#define CTYPE_percent unsigned
 #define CTYPE_msec    uint64_t
 #define CTYPE_size    uint64_t
 #define CTYPE_level   unsigned /* enum log_level */
 #define CTYPE_string  char *   /* never NULL */
 #define CTYPE_mount   char *   /* "" for "/"; no slash at the end */
+#define CTYPE_path    char *   /* "" or begins with a slash */
 #define CTYPE_host    char *   /* lower case; "" for any */
 #define CTYPE_binds   struct bind_list
 #define CTYPE_apptype enum app_type

@@ -23,10 +23,10 @@ struct setting_type {
 
 /* types_number.c */
 extern const struct setting_type type_bool, type_uint, type_workers, type_range,
-    type_mode, type_msec, type_size;
+    type_mode, type_percent, type_msec, type_size;
 /* types_text.c */
-extern const struct setting_type type_string, type_host, type_mount, type_binds,
-    type_apptype, type_level;
+extern const struct setting_type type_string, type_host, type_mount, type_path,
+    type_binds, type_apptype, type_level;
 
 /* One or more digits at *text, which moves past them; NULL or why not. */
 const char *number_parse(const char **text, uint64_t *out);

@@ -258,6 +258,42 @@ const struct setting_type type_mode = { .parse = parse_mode,
 	.print = print_mode,
 	.describe = describe_mode };
 
+/* ---- percent ------------------------------------------------------------- */
+
+static const char *
+parse_percent(void *dst, const struct setting *s, const char *text)
+{
+	uint64_t n = 0;
+	const char *why = number_parse(&text, &n);
+
+	if (why == NULL && *text == '%')
+		text++;
+	if (why == NULL && *text != '\0')
+		why = "";
+	if (why == NULL)
+		why = check_bounds(s, n);
+	if (why == NULL)
+		*(unsigned *)dst = (unsigned)n;
+	return why;
+}
+
+static void
+print_percent(const void *src, FILE *out)
+{
+	fprintf(out, "%u%%", *(const unsigned *)src);
+}
+
+static void
+describe_percent(const struct setting *s, FILE *out)
+{
+	fprintf(out, "a percentage from %" PRIu64 "%% to %" PRIu64 "%%", s->min,
+	    s->max);
+}
+
+const struct setting_type type_percent = { .parse = parse_percent,
+	.print = print_percent,
+	.describe = describe_percent };
+
 /* ---- msec ---------------------------------------------------------------- */
 
 static const char *

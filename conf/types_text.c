@@ -178,6 +178,34 @@ const struct setting_type type_mount = { .parse = parse_mount,
 	.describe = describe_mount,
 	.fini = fini_string };
 
+/* ---- path: as a request line has it ---------------------------------------
+ */
+
+static const char *
+parse_path(void *dst, const struct setting *s, const char *text)
+{
+	if (*text != '\0' && *text != '/')
+		return "";
+	if (strlen(text) > s->max)
+		return "too long";
+	for (const char *p = text; *p != '\0'; p++)
+		if (*p <= ' ' || *p > '~' || *p == '#')
+			return "has a #, space or byte beyond ASCII";
+	return take(dst, strdup(text));
+}
+
+static void
+describe_path(const struct setting *s, FILE *out)
+{
+	describe_mount(s, out);
+	fputs(", or empty", out);
+}
+
+const struct setting_type type_path = { .parse = parse_path,
+	.print = print_string,
+	.describe = describe_path,
+	.fini = fini_string };
+
 /* ---- binds --------------------------------------------------------------- */
 
 static const char *

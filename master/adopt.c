@@ -14,6 +14,7 @@
 #include "master/image.h"
 #include "master/listen.h"
 #include "master/master.h"
+#include "master/watch.h"
 
 static struct settings *
 adopt_settings(const char *text)
@@ -53,8 +54,9 @@ adopt_deployment(struct master *m, const struct image *i)
 	log_set_level((enum log_level)s->log_level);
 }
 
-/* The workers that are here keep theirs in any case. */
-static void
+/* The workers that are here keep theirs in any case.  false: it cannot be read
+ * by this program. */
+static bool
 adopt_scoreboard(struct master *m, int fd)
 {
 	struct scoreboard *b = scoreboard_map(fd, SUP_SLOTS_MAX);
@@ -63,25 +65,33 @@ adopt_scoreboard(struct master *m, int fd)
 		log_info("upgrade: a new scoreboard, as this version's is "
 			 "another one");
 		fd_close(&fd);
-		return;
+		return false;
 	}
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	scoreboard_free(&m->scoreboard);
 	fd_close(&m->scoreboard_fd);
 	m->scoreboard = b;
 	m->scoreboard_fd = fd;
+	return true;
 }
 
+/* watched: its heartbeat can be read. */
 static void
-adopt_child(struct master *m, const struct image_child *c)
+adopt_child(struct master *m, const struct image_child *c, bool watched)
 {
+	struct child *mine;
+
 	if (c->channel_fd >= 0)
 		fcntl(c->channel_fd, F_SETFD, FD_CLOEXEC);
-	m->child[c->slot] =
+	mine =
 	    child_new(m, (pid_t)c->pid, c->slot, c->generation, c->channel_fd);
-	if (m->child[c->slot] == NULL)
+	if (mine == NULL)
 		fatal("cannot take over worker %u", c->slot);
-	m->child[c->slot]->leaving = c->leaving;
+	mine->leaving = c->leaving;
+	mine->killed = c->killed;
+	mine->ready = c->ready;
+	mine->stall_timeout = watched ? c->stall_timeout_ms : 0;
+	m->child[c->slot] = mine;
 }
 
 static void
@@ -100,6 +110,7 @@ master_adopt(struct master *m, int state_fd)
 {
 	struct image i;
 	char err[256];
+	bool watched;
 
 	if (image_load(&i, state_fd, err, sizeof err) < 0)
 		fatalx("cannot take over: %s", err);
@@ -113,13 +124,14 @@ master_adopt(struct master *m, int state_fd)
 	m->committed = true;
 	m->first = adopt_settings(i.first);
 	adopt_deployment(m, &i);
-	adopt_scoreboard(m, i.scoreboard_fd);
+	watched = adopt_scoreboard(m, i.scoreboard_fd);
 	adopt_pidfile(m, &i);
 	sup_free(&m->sup);
 	m->sup = i.sup;
 	i.sup = NULL;
 	for (unsigned n = 0; n < i.n_children; n++)
-		adopt_child(m, &i.child[n]);
+		adopt_child(m, &i.child[n], watched);
+	watch_look(m);
 	log_info("prefork %s took over from %s with %u worker%s",
 	    PREFORK_VERSION, i.program, i.n_children,
 	    i.n_children == 1 ? "" : "s");

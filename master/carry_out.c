@@ -42,6 +42,9 @@ kill_worker(struct master *m, const struct sup_action *a)
 		snprintf(what, sizeof what,
 		    "worker %u (%d) was not ready within boot_timeout", a->slot,
 		    (int)c->pid);
+	else if (a->why == WHY_STALLED)
+		snprintf(what, sizeof what, "worker %u (%d) stands still",
+		    a->slot, (int)c->pid);
 	else if (a->why == WHY_GRACE_OVER)
 		snprintf(what, sizeof what,
 		    "worker %u (%d) took too long to finish", a->slot,
@@ -53,7 +56,7 @@ kill_worker(struct master *m, const struct sup_action *a)
 	    what);
 	if (a->why == WHY_BOOT_TIMEOUT)
 		snprintf(m->trouble, sizeof m->trouble, "%s", what);
-	c->leaving = true;
+	c->leaving = c->killed = true;
 	kill(c->pid, SIGKILL);
 }
 

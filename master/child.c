@@ -8,6 +8,7 @@
 #include "common/scoreboard.h"
 #include "master/child.h"
 #include "master/master.h"
+#include "master/watch.h"
 
 /* A worker that chatters must not keep the master from its signals. */
 #define MESSAGES_AT_ONCE 16
@@ -16,26 +17,32 @@ static void
 on_message(struct child *c, const struct channel_message *m)
 {
 	struct sup_event ev = { .slot = c->slot };
+	bool now;
 
 	switch (m->kind) {
 	case CHANNEL_READY:
 		log_info("worker %u (%d) ready, generation %u", c->slot,
 		    (int)c->pid, c->generation);
 		ev.kind = SUP_READY;
+		c->ready = true;
 		master_feed(c->master, &ev);
+		watch_look(c->master);
 		break;
 	case CHANNEL_FAILED:
 		snprintf(c->reason, sizeof c->reason, "%s", m->text);
 		break;
 	case CHANNEL_RECYCLE:
-		log_info("worker %u (%d) asks to be replaced: %s", c->slot,
-		    (int)c->pid, m->text);
-		ev.kind = SUP_RECYCLE;
+	case CHANNEL_RECYCLE_NOW:
+		now = m->kind == CHANNEL_RECYCLE_NOW;
+		log_info("worker %u (%d) asks to be replaced%s: %s", c->slot,
+		    (int)c->pid, now ? " at once" : "", m->text);
+		ev.kind = now ? SUP_RECYCLE_NOW : SUP_RECYCLE;
 		master_feed(c->master, &ev);
 		break;
 	case CHANNEL_RETIRE:
 	case CHANNEL_QUIT:
 	case CHANNEL_REOPEN:
+	case CHANNEL_PING:
 	default:
 		log_warnx("worker %u (%d) sent message %d, which is ours",
 		    c->slot, (int)c->pid, (int)m->kind);

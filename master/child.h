@@ -9,6 +9,7 @@
 #include <ev.h>
 
 #include "common/channel.h"
+#include "master/stall.h"
 
 struct master;
 
@@ -23,6 +24,10 @@ struct child {
 	/* What the counters of its slot began with. */
 	uint64_t requests_before, errors_before;
 	bool leaving;                  /* we told it to go */
+	bool killed;                   /* by us */
+	bool ready;                    /* it said so */
+	struct stall stall;            /* does its loop turn? */
+	msec_t stall_timeout;          /* 0: it may stand still */
 	char reason[CHANNEL_TEXT_MAX]; /* why it cannot boot, if it said so */
 };
 

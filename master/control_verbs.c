@@ -109,6 +109,8 @@ state_text(const struct master *m, const struct sup_counts *n)
 {
 	if (n->stopping)
 		return "stopping";
+	if (n->leaving)
+		return "leaving"; /* shutdown_delay: it still serves */
 	if (n->paused)
 		return "paused";
 	return m->committed ? "serving" : "starting";

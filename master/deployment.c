@@ -85,6 +85,13 @@ open_listeners(struct deployment *d, const struct deployment *old, char *err,
 }
 
 void
+deployment_stop_listening(struct deployment *d)
+{
+	while (d->n_listeners > 0)
+		listener_unref(&d->listeners[--d->n_listeners]);
+}
+
+void
 deployment_free(struct deployment **dp)
 {
 	struct deployment *d = *dp;
@@ -92,8 +99,7 @@ deployment_free(struct deployment **dp)
 	*dp = NULL;
 	if (d == NULL)
 		return;
-	for (size_t i = 0; i < d->n_listeners; i++)
-		listener_unref(&d->listeners[i]);
+	deployment_stop_listening(d);
 	free(d->listeners);
 	free(d->inherited);
 	logs_close(&d->logs);
@@ -145,7 +151,8 @@ deployment_conf(const struct deployment *d)
 {
 	return (struct sup_conf){ .want = d->settings->workers,
 		.boot_timeout = d->settings->boot_timeout_ms,
-		.grace = d->settings->graceful_timeout_ms };
+		.grace = d->settings->graceful_timeout_ms,
+		.delay = d->settings->shutdown_delay_ms };
 }
 
 void

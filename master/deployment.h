@@ -42,6 +42,8 @@ struct deployment *deployment_empty(struct settings *, const struct priv *,
     size_t n);
 /* Takes the listener over; there is room for it. */
 void deployment_add(struct deployment *, struct listener *);
+/* Its workers keep their copies until they have emptied the queues. */
+void deployment_stop_listening(struct deployment *);
 
 struct sup_conf deployment_conf(const struct deployment *);
 /* It serves from now on: applies what its sockets share with the old one. */

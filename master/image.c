@@ -53,6 +53,10 @@ child_image(struct image_child *c, struct state *s)
 	state_unsigned(s, "child.generation", &c->generation, UINT32_MAX);
 	state_fd(s, "child.channel", &c->channel_fd);
 	state_bool(s, "child.leaving", &c->leaving);
+	state_bool(s, "child.killed", &c->killed);
+	state_bool(s, "child.ready", &c->ready);
+	state_bounded(s, "child.stall_timeout", &c->stall_timeout_ms,
+	    INT64_MAX);
 }
 
 /* *list becomes an array of n elements when it is loaded. */
@@ -145,7 +149,10 @@ show_children(const struct master *m, struct image *i)
 			.generation = c->generation,
 			.pid = (uint64_t)c->pid,
 			.channel_fd = c->channel_fd,
-			.leaving = c->leaving };
+			.leaving = c->leaving,
+			.killed = c->killed,
+			.ready = c->ready,
+			.stall_timeout_ms = c->stall_timeout };
 	}
 }
 

@@ -33,7 +33,8 @@ struct image_child {
 	unsigned slot, generation;
 	uint64_t pid;
 	int channel_fd;
-	bool leaving;
+	bool leaving, killed, ready;
+	uint64_t stall_timeout_ms;
 };
 
 struct image {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -21,7 +22,9 @@
 #include "master/exit_text.h"
 #include "master/listen.h"
 #include "master/master.h"
+#include "master/oom.h"
 #include "master/signals.h"
+#include "master/watch.h"
 
 /* What a worker needs besides connections and listeners. */
 #define FDS_SPARE 64
@@ -64,10 +67,19 @@ set_timer(struct master *m, msec_t wake_at)
 	ev_timer_start(m->loop, &m->tick);
 }
 
+/* The kernel is to queue no connection that nobody will accept. */
+static void
+stop_listening(const struct master *m)
+{
+	for (struct deployment *d = m->deployments; d != NULL; d = d->next)
+		deployment_stop_listening(d);
+}
+
 static void
 follow(struct master *m, struct sup_plan plan)
 {
 	struct sup_event failed = { .kind = SUP_SPAWN_FAILED };
+	struct sup_counts counts;
 
 	for (;;) {
 		for (size_t i = 0; i < plan.n; i++)
@@ -78,8 +90,11 @@ follow(struct master *m, struct sup_plan plan)
 		plan = sup_step(m->sup, &failed, now_ms());
 	}
 	set_timer(m, plan.wake_at);
-	if (sup_count(m->sup).stopping)
+	counts = sup_count(m->sup);
+	if (counts.leaving || counts.stopping)
 		notify_stopping(m);
+	if (counts.stopping)
+		stop_listening(m);
 	upgrade_step(m);
 }
 
@@ -87,7 +102,7 @@ void
 master_feed(struct master *m, const struct sup_event *ev)
 {
 	follow(m, sup_step(m->sup, ev, now_ms()));
-	if (sup_count(m->sup).stopping)
+	if (sup_count(m->sup).stopping || sup_count(m->sup).leaving)
 		title_set("master [%s] draining", m->source_name);
 }
 
@@ -111,6 +126,22 @@ log_exit(struct master *m, const struct child *c, const char *how, msec_t wait)
 		log_errorx("%s", text);
 }
 
+/* Says whether the kernel did it for want of memory. */
+static void
+add_oom(struct master *m, const struct child *c, int status, char *how,
+    size_t how_bytes)
+{
+	uint64_t kills;
+	size_t n = strlen(how);
+
+	if (c->killed || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+		return;
+	kills = oom_kills();
+	if (kills > m->oom_kills)
+		snprintf(how + n, how_bytes - n, " (out of memory)");
+	m->oom_kills = kills;
+}
+
 void
 master_child_exited(struct master *m, struct child *c, int status)
 {
@@ -119,12 +150,13 @@ master_child_exited(struct master *m, struct child *c, int status)
 		.fate = exit_fate(status) };
 	struct sup_plan plan;
 	msec_t now = now_ms();
-	char how[64];
+	char how[96];
 
 	m->child[c->slot] = NULL;
 	SCORE_SET(&m->scoreboard->slot[c->slot], state, SCORE_EMPTY);
 	plan = sup_step(m->sup, &ev, now);
 	exit_text(status, how, sizeof how);
+	add_oom(m, c, status, how, sizeof how);
 	log_exit(m, c, how, sup_wait(m->sup, c->slot, now));
 	child_free(&c);
 	follow(m, plan);
@@ -213,6 +245,8 @@ make_room(struct master *m)
 	    m->child == NULL || m->unspawned == NULL)
 		fatal("cannot start");
 	ev_init(&m->tick, on_tick);
+	watch_init(m);
+	m->oom_kills = oom_kills();
 }
 
 static void

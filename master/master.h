@@ -50,7 +50,9 @@ struct master {
 	struct pidfile pidfile;
 	struct notify notify;
 	struct ev_timer tick;
-	unsigned *unspawned; /* slots whose fork failed in this plan */
+	struct ev_timer watch; /* master/watch.c */
+	uint64_t oom_kills;    /* in our cgroup, when looked at last */
+	unsigned *unspawned;   /* slots whose fork failed in this plan */
 	size_t n_unspawned;
 	struct upgrade upgrade;
 	struct daemon *daemon;

@@ -152,7 +152,7 @@ look(struct master *m)
 
 	if (n->unsent[0] != '\0' && send_text(n, n->unsent))
 		n->unsent[0] = '\0';
-	if (!m->committed || c.on_trial || c.stopping) {
+	if (!m->committed || c.on_trial || c.leaving || c.stopping) {
 		snprintf(text, sizeof text, "EXTEND_TIMEOUT_USEC=%d",
 		    EXTEND_US);
 		(void)send_text(n, text); /* there is more than one look */

@@ -101,14 +101,19 @@ master_reload(struct master *m)
 	struct sup_counts counts = sup_count(m->sup);
 	struct deployment *d;
 
-	if (m->committed && !counts.stopping)
+	if (counts.leaving || counts.stopping) {
+		log_info("reload given up: workers are to stop");
+		master_reload_over(m, 0, RELOAD_FAILED, "workers are to stop");
+		return 0;
+	}
+	if (m->committed)
 		notify_reloading(m);
 	d = prepare(m, err, sizeof err);
 	if (d == NULL) {
 		log_errorx("reload failed: %s; generation %u goes on serving",
 		    err, m->serving);
 		/* While one is on trial, that one ends the reload. */
-		if (m->committed && !counts.stopping && !counts.on_trial)
+		if (m->committed && !counts.on_trial)
 			notify_serving(m, err);
 		master_reload_over(m, 0, RELOAD_FAILED, err);
 		return 0;

@@ -124,6 +124,7 @@ spawn_worker(struct master *m, unsigned slot, struct deployment *d)
 	if (m->child[slot] != NULL) {
 		m->child[slot]->requests_before = requests;
 		m->child[slot]->errors_before = errors;
+		m->child[slot]->stall_timeout = d->settings->stall_timeout_ms;
 		return 0;
 	}
 	kill(pid, SIGKILL); /* reaped by libev, known to nobody */

@@ -76,6 +76,11 @@ sup_slot_dismiss(struct sup *s, unsigned slot, msec_t now, enum sup_why why)
 		__attribute__((fallthrough));
 	case SLOT_FAILING: w->state = SLOT_DYING; break;
 	case SLOT_READY:
+		if (w->stalled) {
+			w->state = SLOT_DYING;
+			sup_plan_kill(s, slot, WHY_STALLED);
+			break;
+		}
 		w->state = SLOT_RETIRING;
 		w->until = now + w->grace;
 		sup_plan_add(s, ACT_RETIRE, slot);
@@ -93,7 +98,7 @@ sup_slot_back_off(struct slot *w, msec_t now)
 	else
 		wait = BACKOFF_MAX;
 	w->state = SLOT_WAITING;
-	w->recycle = false;
+	w->recycle = w->stalled = false;
 	w->until = now + wait;
 }
 
@@ -129,7 +134,7 @@ on_reload(struct sup *s, const struct sup_event *ev, msec_t now)
 {
 	struct sup_action *a;
 
-	if (s->stopping) {
+	if (s->stopping || s->stop_at != 0) {
 		a = sup_plan_add(s, ACT_ROLLBACK, 0);
 		a->generation = ev->generation;
 		a->why = WHY_STOPPING;
@@ -242,15 +247,44 @@ on_abort(struct sup *s, msec_t now)
 	s->aborting = true;
 }
 
+/* The delay is for clients: where nobody is served, there is none. */
 static void
 on_drain(struct sup *s, msec_t now)
 {
-	if (s->stopping) {
+	if (s->stopping || s->stop_at != 0) {
 		on_abort(s, now);
 		return;
 	}
 	sup_roll_back(s, WHY_STOPPING, 0, now);
-	s->stopping = true;
+	if (s->serving.conf.delay > 0 && sup_count(s).ready > 0)
+		s->stop_at = now + s->serving.conf.delay;
+	else
+		s->stopping = true;
+}
+
+static bool
+serves_alone(const struct sup *s, unsigned slot)
+{
+	for (unsigned i = 0; i < s->n_used; i++)
+		if (i != slot && s->slot[i].state == SLOT_READY &&
+		    !s->slot[i].stalled)
+			return false;
+	return true;
+}
+
+static void
+on_recycle(struct sup *s, const struct sup_event *ev, msec_t now)
+{
+	struct slot *w = &s->slot[ev->slot];
+
+	if (w->state != SLOT_READY)
+		return;
+	if (ev->kind == SUP_RECYCLE_NOW && !serves_alone(s, ev->slot)) {
+		sup_slot_dismiss(s, ev->slot, now, WHY_UNWANTED);
+		return;
+	}
+	w->recycle = true;
+	w->stalled |= ev->kind == SUP_STALLED;
 }
 
 static void
@@ -268,9 +302,9 @@ note(struct sup *s, const struct sup_event *ev, msec_t now)
 	case SUP_EXITED:
 	case SUP_SPAWN_FAILED: on_gone(s, ev, now); break;
 	case SUP_RECYCLE:
-		s->slot[ev->slot].recycle =
-		    s->slot[ev->slot].state == SLOT_READY;
-		break;
+	case SUP_RECYCLE_NOW:
+	case SUP_STALLED: on_recycle(s, ev, now); break;
+	case SUP_REVIVED: s->slot[ev->slot].stalled = false; break;
 	case SUP_RELOAD: on_reload(s, ev, now); break;
 	case SUP_MORE:
 		more(&s->serving);
@@ -302,6 +336,7 @@ sup_count(const struct sup *s)
 		.generation = s->serving.number,
 		.on_trial = s->trial.number != 0,
 		.paused = s->paused,
+		.leaving = s->stop_at != 0 && !s->stopping,
 		.stopping = s->stopping };
 
 	for (unsigned i = 0; i < s->n_used; i++) {
@@ -326,6 +361,7 @@ sup_step(struct sup *s, const struct sup_event *ev, msec_t now)
 	pf_assert(ev->slot < s->n_slots);
 	s->n_act = 0;
 	note(s, ev, now);
+	sup_end_delay(s, now);
 	sup_end_overdue(s, now);
 	sup_drop_surplus(s, now);
 	sup_commit_trial(s);

@@ -28,6 +28,9 @@ enum sup_event_kind {
 	SUP_EXITED,       /* slot, fate: its process is gone */
 	SUP_SPAWN_FAILED, /* slot: there was no process to be had */
 	SUP_RECYCLE,      /* slot: replace its worker, then retire it */
+	SUP_RECYCLE_NOW,  /* slot: retire its worker, unless it serves alone */
+	SUP_STALLED,      /* slot: replace its worker, then kill it */
+	SUP_REVIVED,      /* slot: it moves again; retire it after all */
 	SUP_RELOAD,       /* generation, conf: put these settings on trial */
 	SUP_MORE,         /* one worker more */
 	SUP_FEWER,        /* one worker fewer, but one stays */
@@ -35,7 +38,8 @@ enum sup_event_kind {
 	SUP_PAUSE,        /* retire all; a reload brings them back */
 	SUP_UPGRADE,      /* the master's alone: means nothing here */
 	SUP_REOPEN,       /* open the logs again */
-	SUP_DRAIN,        /* retire all, then exit; if repeated, as SUP_ABORT */
+	SUP_DRAIN,        /* after conf.delay retire all, then exit; if
+			     repeated, as SUP_ABORT */
 	SUP_ABORT,        /* exit within two seconds; if repeated, at once */
 };
 
@@ -45,6 +49,7 @@ enum sup_fate { FATE_CLEAN, FATE_CRASHED, FATE_CANNOT_BOOT, FATE_CANNOT_LOAD };
 struct sup_conf {
 	unsigned want; /* workers as configured, 1..SUP_WORKERS_MAX */
 	msec_t boot_timeout, grace;
+	msec_t delay; /* of a drain: all is served as before */
 };
 
 struct sup_event {
@@ -72,6 +77,7 @@ enum sup_why {
 	WHY_BOOT_TIMEOUT, /* the worker in slot was not ready in time */
 	WHY_GRACE_OVER,   /* the worker in slot took too long to retire */
 	WHY_NO_PROCESS,   /* no process to be had for slot */
+	WHY_STALLED,      /* the worker in slot stands still */
 	WHY_UNWANTED,     /* it is no longer needed and serves nobody */
 	WHY_SUPERSEDED,   /* a newer reload came */
 	WHY_STOPPING,     /* all workers are to go */
@@ -104,7 +110,8 @@ struct sup_counts {
 	unsigned ready;      /* workers that serve, of any generation */
 	unsigned alive;      /* processes */
 	int on_trial;        /* a reload is under way */
-	int paused;          /* no worker is wanted until a reload */
+	int paused;          /* none, until a reload */
+	int leaving;         /* the delay of a drain runs */
 	int stopping;        /* it will end in ACT_EXIT */
 };
 

@@ -16,6 +16,7 @@ slot_image(struct slot *w, struct state *s)
 	state_unsigned(s, "slot.generation", &w->generation, UINT32_MAX);
 	state_unsigned(s, "slot.crashes", &w->crashes, 32);
 	state_bool(s, "slot.recycle", &w->recycle);
+	state_bool(s, "slot.stalled", &w->stalled);
 	state_bounded(s, "slot.grace", &w->grace, MSEC_MAX);
 	state_bounded(s, "slot.since", &w->since, MSEC_MAX);
 	state_bounded(s, "slot.until", &w->until, MSEC_MAX);
@@ -29,6 +30,7 @@ generation_image(struct generation *g, struct state *s)
 	state_bounded(s, "serving.boot_timeout", &g->conf.boot_timeout,
 	    MSEC_MAX);
 	state_bounded(s, "serving.grace", &g->conf.grace, MSEC_MAX);
+	state_bounded(s, "serving.delay", &g->conf.delay, MSEC_MAX);
 	state_unsigned(s, "serving.want", &g->want, SUP_WORKERS_MAX);
 }
 

@@ -54,6 +54,13 @@ target(const struct sup *s, const struct generation *g, bool recycling)
 }
 
 void
+sup_end_delay(struct sup *s, msec_t now)
+{
+	if (s->stop_at != 0 && now >= s->stop_at)
+		s->stopping = true;
+}
+
+void
 sup_end_overdue(struct sup *s, msec_t now)
 {
 	for (unsigned i = 0; i < s->n_used; i++) {
@@ -153,7 +160,7 @@ spawn(struct sup *s, unsigned i, const struct generation *g, msec_t now)
 
 	w->state = SLOT_BOOTING;
 	w->generation = g->number;
-	w->recycle = false;
+	w->recycle = w->stalled = false;
 	w->until = now + g->conf.boot_timeout;
 	w->grace = g->conf.grace;
 	if (i >= s->n_used)
@@ -269,7 +276,7 @@ sup_retire_leftovers(struct sup *s, msec_t now)
 msec_t
 sup_wake_at(const struct sup *s, msec_t now)
 {
-	msec_t at = 0;
+	msec_t at = s->stopping ? 0 : s->stop_at;
 
 	for (unsigned i = 0; i < s->n_used; i++) {
 		const struct slot *w = &s->slot[i];

@@ -12,7 +12,7 @@
  *   WAITING   no       a worker     backoff over (spawn), surplus
  *   BOOTING   yes      a worker     ready, exit, boot_timeout, surplus
  *   FAILING   yes      a worker     exit: killed while booting, then WAITING
- *   READY     yes      a worker     exit, retire
+ *   READY     yes      a worker     exit, retire, kill if stalled
  *   RETIRING  yes      -            exit, grace over
  *   DYING     yes      -            exit: killed, and not replaced
  */
@@ -31,6 +31,7 @@ struct slot {
 	unsigned generation;
 	unsigned crashes; /* not yet forgiven */
 	bool recycle;     /* asked to be replaced */
+	bool stalled;     /* does not move: it would not hear of retiring */
 	msec_t grace;     /* of its generation, which may be gone by then */
 	msec_t since;     /* READY */
 	msec_t until; /* WAITING: spawn then; BOOTING, RETIRING: kill then */
@@ -50,6 +51,7 @@ struct sup {
 	bool started;    /* the first generation has been committed */
 	bool ever_ready; /* from here on no failure ends the program */
 	bool paused, stopping, aborting;
+	msec_t stop_at; /* the delay of a drain ends; 0: none */
 	int status;
 	struct sup_action *act;
 	size_t n_act, max_act;
@@ -70,6 +72,7 @@ void sup_roll_back(struct sup *, enum sup_why, unsigned slot, msec_t now);
 void sup_give_up(struct sup *, int status, msec_t now);
 
 /* The rules, in this order after each event. */
+void sup_end_delay(struct sup *, msec_t now);
 void sup_end_overdue(struct sup *, msec_t now);
 void sup_drop_surplus(struct sup *, msec_t now);
 void sup_spawn_missing(struct sup *, msec_t now);

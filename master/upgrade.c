@@ -136,19 +136,19 @@ on_tested(struct ev_loop *loop, ev_child *c, int revents)
 {
 	struct master *m = c->data;
 	struct upgrade *u = &m->upgrade;
-	bool stopping = sup_count(m->sup).stopping;
+	struct sup_counts counts = sup_count(m->sup);
 
 	(void)loop;
 	(void)revents;
 	listen_to_test(u);
 	test_end(m);
-	if (stopping)
+	if (counts.stopping || counts.leaving)
 		return;
 	u->passed =
 	    c->rstatus == 0 && strstr(u->said, IMAGE_UNDERSTOOD) != NULL;
 	if (!u->passed)
 		judge_failure(u, c->rstatus);
-	else if (sup_count(m->sup).on_trial)
+	else if (counts.on_trial)
 		log_info("upgrade: waits for the reload to end");
 	upgrade_step(m);
 }
@@ -180,7 +180,7 @@ objection(const struct master *m)
 		return "one is under way";
 	if (!m->committed)
 		return "the first workers do not serve yet";
-	if (sup_count(m->sup).stopping)
+	if (sup_count(m->sup).stopping || sup_count(m->sup).leaving)
 		return "prefork is stopping";
 	if (m->upgrade.program == NULL)
 		return "the file of the program is unknown";
@@ -223,7 +223,7 @@ upgrade_step(struct master *m)
 	struct upgrade *u = &m->upgrade;
 	struct sup_counts c = sup_count(m->sup);
 
-	if (c.stopping) {
+	if (c.stopping || c.leaving) {
 		if (u->pid > 0)
 			kill(-u->pid, SIGKILL);
 		u->passed = false;
@@ -284,7 +284,7 @@ upgrade_take_over(struct master *m)
 	pthread_sigmask(SIG_BLOCK, &all, &was);
 	ev_run(m->loop, EVRUN_NOWAIT);
 	c = sup_count(m->sup);
-	if (u->passed && !c.on_trial && !c.stopping) {
+	if (u->passed && !c.on_trial && !c.stopping && !c.leaving) {
 		u->passed = false;
 		change_program(m);
 	}

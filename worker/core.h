@@ -13,10 +13,12 @@
 #include "worker/baton.h"
 #include "worker/http/access_log.h"
 #include "worker/http/h1_parse.h"
+#include "worker/limits.h"
 #include "worker/mail.h"
 #include "worker/net/accept.h"
 #include "worker/net/deadline.h"
 #include "worker/ready.h"
+#include "worker/warmup.h"
 
 struct conn;
 struct heritage;
@@ -58,12 +60,24 @@ struct worker {
 	ev_check turn;
 	_Atomic bool retiring; /* no new connections, every response closes */
 	bool finished;         /* nothing is left to do: threads leave */
-	bool recycle_asked;
+	bool recycle_asked, recycle_now_asked;
+	struct limits limits;
+	struct warmup warmup;
+	int status;      /* enum worker_exit, as it ends */
 	ev_timer orphan; /* the master is gone */
 };
 
 /* Asks the master for a successor, once; the text says why. */
 void worker_recycle(struct worker *, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The same, but to retire without waiting for it. */
+void worker_recycle_now(struct worker *, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* All is warm: accepts connections and says READY. */
+void worker_open(struct worker *);
+/* It cannot boot; the text says why. */
+void worker_refuse(struct worker *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* All is done but for handlers that hang: the process ends without them. */

@@ -54,6 +54,7 @@ worker_retire(struct worker *w)
 	if (w->retiring)
 		return;
 	w->retiring = true;
+	limits_stop(&w->limits, w);
 	state_show(w, SCORE_RETIRING, "retiring");
 	acceptors_close(&w->acceptors);
 	if (grace > 2 * BEFORE_KILL_NS && idle > grace - BEFORE_KILL_NS)
@@ -103,9 +104,11 @@ on_message(struct worker *w, struct channel_message *m)
 		access_log_flush(&w->access_log);
 		log_fd_replace(&m->fd[1], w->access_log.fd);
 		return;
+	case CHANNEL_PING: return; /* that the loop turned was the answer */
 	case CHANNEL_READY:
 	case CHANNEL_FAILED:
-	case CHANNEL_RECYCLE: break;
+	case CHANNEL_RECYCLE:
+	case CHANNEL_RECYCLE_NOW: break;
 	}
 	log_warnx("unexpected message %d from the master", (int)m->kind);
 }
@@ -148,21 +151,52 @@ on_channel(struct ev_loop *loop, ev_io *io, int revents)
 		on_master_gone(w);
 }
 
+static void LOG_FORMAT(3, 0)
+    tell(struct worker *w, enum channel_kind kind, const char *fmt, va_list ap)
+{
+	char text[CHANNEL_TEXT_MAX];
+
+	vsnprintf(text, sizeof text, fmt, ap);
+	if (channel_send(w->heritage->channel_fd, kind, text, NULL, 0) < 0)
+		log_warn("cannot tell the master: %s", text);
+}
+
 void
 worker_recycle(struct worker *w, const char *fmt, ...)
 {
-	char text[CHANNEL_TEXT_MAX];
 	va_list ap;
 
 	if (w->recycle_asked)
 		return;
 	w->recycle_asked = true;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
+	tell(w, CHANNEL_RECYCLE, fmt, ap);
 	va_end(ap);
-	if (channel_send(w->heritage->channel_fd, CHANNEL_RECYCLE, text, NULL,
-		0) < 0)
-		log_warn("cannot ask the master for a successor");
+}
+
+void
+worker_recycle_now(struct worker *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (w->recycle_now_asked)
+		return;
+	w->recycle_asked = w->recycle_now_asked = true;
+	va_start(ap, fmt);
+	tell(w, CHANNEL_RECYCLE_NOW, fmt, ap);
+	va_end(ap);
+}
+
+void
+worker_refuse(struct worker *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell(w, CHANNEL_FAILED, fmt, ap);
+	va_end(ap);
+	w->status = WORKER_CANNOT_BOOT;
+	w->finished = true;
 }
 
 /* ---- boot -------------------------------------------------------------- */
@@ -197,6 +231,7 @@ on_turn(struct ev_loop *loop, ev_check *c, int revents)
 	(void)loop;
 	(void)revents;
 	w->now_ns = clock_now_ns();
+	SCORE_SET(w->score, heartbeat_ms, w->now_ns / NS_PER_MS);
 }
 
 static void
@@ -244,6 +279,7 @@ worker_init(struct worker *w, const struct heritage *h)
 		    .fields = s->max_headers,
 		    .head = (uint32_t)s->max_head },
 		.access_log = { .fd = -1 },
+		.limits = { .statm_fd = -1 },
 		.now_ns = clock_now_ns(),
 	};
 }
@@ -278,7 +314,6 @@ worker_boot(struct worker *w, char *err, size_t err_size)
 	loop_watchers_start(w);
 	if (access_log_init(&w->access_log, w->heritage->access_log_fd,
 		w->score) < 0 ||
-	    acceptors_start(&w->acceptors, w) < 0 ||
 	    baton_init(&w->baton, w, s->threads.min, s->threads.max) < 0)
 		goto fail;
 	return WORKER_OK;
@@ -288,6 +323,22 @@ fail:
 	return WORKER_CANNOT_BOOT;
 }
 
+void
+worker_open(struct worker *w)
+{
+	if (w->retiring) /* the master is gone already */
+		return;
+	if (acceptors_start(&w->acceptors, w) < 0) {
+		worker_refuse(w, "worker cannot start: %s",
+		    strerrordesc_np(errno));
+		return;
+	}
+	limits_start(&w->limits, w);
+	state_show(w, SCORE_READY, "ready");
+	SCORE_SET(w->score, heartbeat_ms, clock_now_ns() / NS_PER_MS);
+	(void)channel_send(w->heritage->channel_fd, CHANNEL_READY, "", NULL, 0);
+}
+
 /* ---- end --------------------------------------------------------------- */
 
 void
@@ -295,7 +346,7 @@ worker_leave_stuck(struct worker *w)
 {
 	log_warnx("%u handlers are stuck: exit without them", w->n_stuck);
 	access_log_flush(&w->access_log);
-	_exit(WORKER_OK);
+	_exit(w->status);
 }
 
 static void
@@ -320,21 +371,19 @@ worker_main(const struct heritage *h)
 {
 	static struct worker w;
 	char err[CHANNEL_TEXT_MAX] = "";
-	int status;
 
 	signals_disregard();
 	worker_init(&w, h);
-	status = worker_boot(&w, err, sizeof err);
-	if (status == WORKER_OK) {
-		state_show(&w, SCORE_READY, "ready");
-		(void)channel_send(h->channel_fd, CHANNEL_READY, "", NULL, 0);
+	w.status = worker_boot(&w, err, sizeof err);
+	if (w.status == WORKER_OK) {
+		warmup_start(&w.warmup, &w);
 		if (!baton_serve(&w.baton))
 			worker_leave_stuck(&w);
 	} else {
 		(void)channel_send(h->channel_fd, CHANNEL_FAILED, err, NULL, 0);
 	}
 	worker_fini(&w);
-	return status;
+	return w.status;
 }
 
 int

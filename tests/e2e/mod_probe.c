@@ -14,6 +14,10 @@
  *                 name ends with SUFFIX; opening the pipe for writing tells the
  *                 test that the handler runs
  *   /many?N       N bytes, streamed in pieces of 64 KiB
+ *   /say?TEXT     the process ID, a space, and TEXT
+ *   /sleep?MS     the same after so many milliseconds
+ *   /grow?MIB     the same once the worker is so much larger
+ *   /fail         503
  *   /segv         dies
  */
 #include <fcntl.h>
@@ -23,6 +27,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PIECE 65536
@@ -141,6 +147,51 @@ serve_env(pf_request *r, pf_str query)
 }
 
 static void
+serve_say(pf_request *r, pf_str query)
+{
+	char text[256];
+
+	snprintf(text, sizeof text, "%d %.*s", (int)getpid(), (int)query.n,
+	    query.p);
+	answer_text(r, text);
+}
+
+static long
+number_of(pf_str query)
+{
+	char digits[24];
+
+	snprintf(digits, sizeof digits, "%.*s", (int)query.n, query.p);
+	return strtol(digits, NULL, 10);
+}
+
+static void
+serve_sleep(pf_request *r, pf_str query)
+{
+	long ms = number_of(query);
+	const struct timespec t = { .tv_sec = ms / 1000,
+		.tv_nsec = ms % 1000 * 1000000 };
+
+	nanosleep(&t, NULL);
+	serve_say(r, query);
+}
+
+static void
+serve_grow(pf_request *r, pf_str query)
+{
+	size_t n = (size_t)number_of(query) << 20;
+	char *p = mmap(NULL, n, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED) {
+		answer(r, 500, "no memory", 9);
+		return;
+	}
+	memset(p, 1, n); /* and kept for ever */
+	serve_say(r, query);
+}
+
+static void
 serve_gate(const struct probe *p, pf_request *r, pf_str suffix)
 {
 	char c, path[4096];
@@ -166,12 +217,9 @@ static void
 serve_many(pf_request *r, pf_str query)
 {
 	static const char piece[PIECE];
-	char digits[24];
-	long left;
+	long left = number_of(query);
 	int result;
 
-	snprintf(digits, sizeof digits, "%.*s", (int)query.n, query.p);
-	left = strtol(digits, NULL, 10);
 	result = host->start(r, 200, (pf_str){ NULL, 0 }, NULL, 0, -1);
 	while (left > 0 && result >= 0) {
 		const pf_buf b = { .p = piece,
@@ -215,6 +263,14 @@ probe_request(void *app, pf_request *r, void *thread)
 		serve_gate(app, r, info->query);
 	else if (is(path, "/many"))
 		serve_many(r, info->query);
+	else if (is(path, "/say"))
+		serve_say(r, info->query);
+	else if (is(path, "/sleep"))
+		serve_sleep(r, info->query);
+	else if (is(path, "/grow"))
+		serve_grow(r, info->query);
+	else if (is(path, "/fail"))
+		answer(r, 503, "not now", 7);
 	else if (is(path, "/segv"))
 		raise(SIGSEGV);
 	else

@@ -211,7 +211,8 @@ class Server:
     number = itertools.count()
 
     def __init__(self, tmp, sections=None, args=(), env=None,
-                 pass_fds=(), runtime_dir=True, program=(BINARY,)):
+                 pass_fds=(), runtime_dir=True, program=(BINARY,),
+                 uid=None):
         self.tmp = tmp
         self.socket = tmp / f"run{next(self.number)}/prefork.ctl"
         self.file = tmp / "server.ini"
@@ -227,7 +228,8 @@ class Server:
         self.process = subprocess.Popen(
             [*map(str, program), *map(str, args)], cwd=tmp, env=environment(env),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, start_new_session=True, pass_fds=pass_fds)
+            stderr=subprocess.PIPE, start_new_session=True, pass_fds=pass_fds,
+            user=uid)
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()

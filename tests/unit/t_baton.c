@@ -158,6 +158,7 @@ server_settings(struct server *s, unsigned min, unsigned max)
 		.type = APP_MODULE,
 		.target = mod_hook,
 		.mount = empty,
+		.warmup = empty,
 		.host = empty,
 		.request_timeout_ms = PATIENCE_MS,
 		.max_body = 1 << 20 };

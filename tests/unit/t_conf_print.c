@@ -97,6 +97,9 @@ static const char every_setting[] =
     "socket_mode = 600\nsocket_owner = a:b\nchdir = /srv\npidfile = /p\n"
     "runtime_dir = /r\n"
     "boot_timeout = 1m\ngraceful_timeout = 90\nrequest_timeout = 250ms\n"
+    "stall_timeout = 20s\nshutdown_delay = 3s\nmax_requests = 1000\n"
+    "max_requests_jitter = 5%\nmax_lifetime = 1d\nmax_memory = 1G\n"
+    "max_memory_hard = 2G\n"
     "connections = 9\nqueue = 8\nqueue_timeout = 7s\nenv.A = 1 2\nenv.B =\n"
     "[http]\nheader_timeout = 1s\nbody_timeout = 2s\nsend_timeout = 3s\n"
     "keepalive_timeout = 4s\nmax_keepalive_requests = 5\n"
@@ -106,6 +109,7 @@ static const char every_setting[] =
     "access = stdout\n[admin]\ncontrol = off\n"
     "[app:one]\ntype = static\ntarget = /srv/one\nmount = /one/\n"
     "host = One.Example\nrequest_timeout = 1d\nmax_body = 1G\nstream = yes\n"
+    "warmup = /up?x=1\n"
     "[app:two]\ntype = module\ntarget = two.so\noption.z = a;b # c\n"
     "option.empty =\n";
 

@@ -163,6 +163,43 @@ a_range_is_one_number_or_two_in_order(void **state)
 }
 
 static void
+a_percentage_may_have_its_sign(void **state)
+{
+	static const struct value cases[] = {
+		{ ROW_server_max_requests_jitter, "0", "0%", NULL },
+		{ ROW_server_max_requests_jitter, "15", "15%", NULL },
+		{ ROW_server_max_requests_jitter, "100%", "100%", NULL },
+		{ ROW_server_max_requests_jitter, "101%", NULL, "too large" },
+		{ ROW_server_max_requests_jitter, "-1%", NULL, "" },
+		{ ROW_server_max_requests_jitter, "5%%", NULL, "" },
+		{ ROW_server_max_requests_jitter, "5 %", NULL, "" },
+		{ ROW_server_max_requests_jitter, "%", NULL, "" },
+	};
+
+	(void)state;
+	CHECK(cases);
+}
+
+static void
+a_path_is_what_a_request_line_can_have(void **state)
+{
+	static const char odd[] = "has a #, space or byte beyond ASCII";
+	static const struct value cases[] = {
+		{ ROW_app_warmup, "", "", NULL },
+		{ ROW_app_warmup, "/", "/", NULL },
+		{ ROW_app_warmup, "/a/?b=%41", "/a/?b=%41", NULL },
+		{ ROW_app_warmup, "a", NULL, "" },
+		{ ROW_app_warmup, "/a b", NULL, odd },
+		{ ROW_app_warmup, "/a#b", NULL, odd },
+		{ ROW_app_warmup, "/\xc3\xa4", NULL, odd },
+		{ ROW_app_warmup, "/\x7f", NULL, odd },
+	};
+
+	(void)state;
+	CHECK(cases);
+}
+
+static void
 a_mode_is_octal(void **state)
 {
 	static const struct value cases[] = {
@@ -334,6 +371,8 @@ main(void)
 		cmocka_unit_test(a_size_may_have_k_m_or_g_in_either_case),
 		cmocka_unit_test(a_number_keeps_its_bounds),
 		cmocka_unit_test(a_range_is_one_number_or_two_in_order),
+		cmocka_unit_test(a_percentage_may_have_its_sign),
+		cmocka_unit_test(a_path_is_what_a_request_line_can_have),
 		cmocka_unit_test(a_mode_is_octal),
 		cmocka_unit_test(a_name_of_a_choice_is_spelled_exactly),
 		cmocka_unit_test(a_mount_is_a_path_without_surprises),

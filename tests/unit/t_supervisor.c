@@ -15,7 +15,8 @@
 
 /*
  * Plans: S0g1 spawn slot 0 for generation 1, R0 retire, Q0 quit, K0b kill slot
- * 0 because of its boot timeout (g grace over, u unwanted, s stopping), C2
+ * 0 because of its boot timeout (g grace over, h hangs, u unwanted, s
+ * stopping), C2
  * commit generation 2, B2x roll back generation 2 because a worker exited (b
  * boot timeout, f no process, n newer reload, s stopping), L reopen logs, X3
  * exit with status 3.
@@ -35,6 +36,7 @@ why_letter(enum sup_why why)
 	case WHY_BOOT_TIMEOUT: return 'b';
 	case WHY_GRACE_OVER: return 'g';
 	case WHY_NO_PROCESS: return 'f';
+	case WHY_STALLED: return 'h';
 	case WHY_UNWANTED: return 'u';
 	case WHY_SUPERSEDED: return 'n';
 	case WHY_STOPPING: return 's';
@@ -135,6 +137,10 @@ run(unsigned slots, const struct step *t, size_t n)
 #define SCALE(n)                                                               \
 	{                                                                      \
 		.kind = SUP_SCALE, .conf = CONF(n)                             \
+	}
+#define ASKS(i, e)                                                             \
+	{                                                                      \
+		.kind = SUP_##e, .slot = (i)                                   \
 	}
 #define EVENT(e)                                                               \
 	{                                                                      \
@@ -604,6 +610,98 @@ a_recycled_worker_serves_on_while_its_successor_fails(void **state)
 	    { 107, READY(2), "R0" });
 }
 
+static void
+a_worker_that_must_go_at_once_retires_before_its_successor_serves(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, ASKS(0, RECYCLE_NOW), "R0 S2g1" },
+	    { 6, READY(2), "" }, { 7, ASKS(0, RECYCLE_NOW), "" },
+	    { 5 + GRACE, EVENT(TICK), "K0g" });
+}
+
+static void
+a_worker_that_serves_alone_never_goes_at_once(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, EXITED(1, CRASHED), "" },
+	    { 6, ASKS(0, RECYCLE_NOW), "S2g1" }, { 7, READY(2), "" },
+	    { 105, EVENT(TICK), "S1g1" }, { 106, READY(1), "R0" });
+}
+
+static void
+a_worker_that_stands_still_is_no_help(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, ASKS(1, STALLED), "S2g1" },
+	    { 6, ASKS(0, RECYCLE_NOW), "" }, { 7, READY(2), "K1h S3g1" },
+	    { 8, READY(3), "R0" });
+}
+
+static void
+a_worker_that_goes_at_once_takes_its_successor_along(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, RECYCLE(0), "S2g1" },
+	    { 6, ASKS(0, RECYCLE_NOW), "R0" }, { 7, READY(2), "" });
+}
+
+/* ---- stalls -------------------------------------------------------------- */
+
+static void
+a_stalled_worker_is_killed_once_its_successor_is_ready(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, ASKS(0, STALLED), "S2g1" },
+	    { 6, ASKS(0, STALLED), "" }, { 7, READY(2), "K0h" },
+	    { 8, EXITED(0, CRASHED), "" });
+}
+
+static void
+stalled_workers_are_replaced_one_by_one(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, ASKS(0, STALLED), "S2g1" },
+	    { 5, ASKS(1, STALLED), "" }, { 7, READY(2), "K1h S3g1" },
+	    { 8, READY(3), "K0h" }, { 9, EXITED(1, CRASHED), "" },
+	    { 9, EXITED(0, CRASHED), "" });
+}
+
+static void
+a_stalled_worker_that_moves_again_retires_in_peace(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, ASKS(0, STALLED), "S2g1" },
+	    { 6, ASKS(0, REVIVED), "" }, { 7, READY(2), "R0" });
+}
+
+static void
+a_stalled_worker_that_dies_has_a_successor_already(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, ASKS(0, STALLED), "S2g1" },
+	    { 6, EXITED(0, CRASHED), "" }, { 7, READY(2), "" },
+	    { 8, EXITED(2, CRASHED), "" }, { 108, EVENT(TICK), "S2g1" },
+	    { 109, READY(2), "" });
+}
+
+static void
+nobody_waits_for_a_stalled_worker_to_retire(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, ASKS(0, STALLED), "S2g1" },
+	    { 6, EVENT(DRAIN), "K2u K0h R1" }, { 7, EXITED(2, CRASHED), "" },
+	    { 7, EXITED(0, CRASHED), "" }, { 8, EXITED(1, CLEAN), "X0" });
+}
+
+static void
+a_trial_outlives_a_stalled_worker_of_its_own(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, RELOAD(2, 2), "S2g2" }, { 6, READY(2), "S3g2" },
+	    { 7, ASKS(2, STALLED), "" }, { 8, READY(3), "C2 R0 R1 S4g2" },
+	    { 9, READY(4), "K2h" });
+}
+
 /* ---- pause, reopen, stop ---------------------------------------------------
  */
 
@@ -719,6 +817,67 @@ an_abort_does_not_lengthen_a_grace_that_ends_sooner(void **state)
 	    { 5 + GRACE, EVENT(TICK), "K0g K1g" });
 }
 
+#define SLOW_STOP                                                              \
+	{                                                                      \
+		.kind = SUP_START, .generation = 1, .conf = {                  \
+			.want = 2,                                             \
+			.boot_timeout = BOOT,                                  \
+			.grace = GRACE,                                        \
+			.delay = 5000                                          \
+		}                                                              \
+	}
+
+static void
+a_drain_with_a_delay_serves_as_before_until_it_is_over(void **state)
+{
+	(void)state;
+	RUN({ 0, SLOW_STOP, "S0g1 S1g1" }, { 1, READY(0), "" },
+	    { 1, READY(1), "C1" }, { 10, EVENT(DRAIN), "" },
+	    { 11, EXITED(0, CRASHED), "" }, { 111, EVENT(TICK), "S0g1" },
+	    { 112, READY(0), "" }, { 113, RELOAD(2, 2), "B2s" },
+	    { 5009, EVENT(TICK), "" }, { 5010, EVENT(TICK), "R1 R0" },
+	    { 5011, EXITED(0, CLEAN), "" }, { 5011, EXITED(1, CLEAN), "X0" });
+}
+
+static void
+the_delay_of_a_drain_wakes_the_master_in_time(void **state)
+{
+	struct sup *s = sup_new(4);
+	const struct sup_event start = SLOW_STOP, ready0 = READY(0),
+			       ready1 = READY(1), drain = EVENT(DRAIN),
+			       more = EVENT(MORE), tick = EVENT(TICK);
+
+	(void)state;
+	sup_step(s, &start, 0);
+	sup_step(s, &ready0, 1);
+	sup_step(s, &ready1, 1);
+	assert_false(sup_count(s).leaving);
+	assert_int_equal(sup_step(s, &drain, 10).wake_at, 5010);
+	assert_true(sup_count(s).leaving);
+	assert_false(sup_count(s).stopping);
+	assert_int_equal(sup_step(s, &more, 20).wake_at, 5010);
+	assert_int_equal(sup_step(s, &tick, 5010).wake_at, 5010 + GRACE);
+	assert_false(sup_count(s).leaving);
+	assert_true(sup_count(s).stopping);
+	sup_free(&s);
+}
+
+static void
+a_second_drain_does_not_wait_for_the_delay(void **state)
+{
+	(void)state;
+	RUN({ 0, SLOW_STOP, "S0g1 S1g1" }, { 1, READY(0), "" },
+	    { 1, READY(1), "C1" }, { 10, EVENT(DRAIN), "" },
+	    { 11, EVENT(DRAIN), "Q0 Q1" }, { 2011, EVENT(TICK), "K0g K1g" });
+}
+
+static void
+a_drain_has_no_delay_when_nobody_is_served(void **state)
+{
+	(void)state;
+	RUN({ 0, SLOW_STOP, "S0g1 S1g1" }, { 1, EVENT(DRAIN), "K1u K0u" });
+}
+
 static void
 stopping_with_no_worker_left_exits_at_once(void **state)
 {
@@ -727,64 +886,78 @@ stopping_with_no_worker_left_exits_at_once(void **state)
 	    { 2, EXITED(0, CRASHED), "" }, { 3, EVENT(DRAIN), "X0" });
 }
 
+#define T(name) cmocka_unit_test(name)
+static const struct CMUnitTest tests[] = {
+	T(a_start_spawns_all_workers_and_commits_when_they_are_ready),
+	T(a_first_worker_that_cannot_boot_ends_the_program_with_3),
+	T(an_application_that_cannot_load_ends_the_first_start_with_4),
+	T(a_crash_while_booting_ends_the_first_start),
+	T(a_first_worker_that_is_not_ready_in_time_ends_the_program),
+	T(once_a_worker_was_ready_no_failure_ends_the_program),
+	T(a_fork_that_fails_at_the_first_start_is_tried_again),
+	T(a_crashing_worker_is_replaced_ever_more_slowly),
+	T(a_crash_right_after_ready_slows_the_loop_as_well),
+	T(the_backoff_ends_at_thirty_seconds_and_service_forgives_it),
+	T(a_worker_that_leaves_unasked_counts_as_crashed),
+	T(a_replacement_that_is_not_ready_in_time_is_killed_and_retried),
+	T(news_of_a_slot_without_a_process_changes_nothing),
+	T(a_reload_tries_one_worker_then_the_rest_then_retires_the_old),
+	T(a_trial_that_cannot_boot_changes_nothing),
+	T(a_trial_that_hangs_is_rolled_back_after_boot_timeout),
+	T(a_trial_worker_that_crashes_after_ready_rolls_back_the_others),
+	T(a_fork_that_fails_rolls_the_trial_back),
+	T(a_newer_reload_supersedes_one_on_trial),
+	T(an_old_worker_that_crashes_during_a_trial_is_replaced_as_it_was),
+	T(a_trial_worker_stays_while_it_alone_serves),
+	T(a_leftover_that_crashes_is_not_replaced),
+	T(a_reload_may_overtake_the_first_start),
+	T(a_first_start_that_fails_takes_a_trial_with_it),
+	T(a_trial_waits_for_room_when_too_many_processes_linger),
+	T(a_worker_beyond_the_slots_there_are_waits_for_one),
+	T(a_slot_without_room_does_not_keep_the_clock_busy),
+	T(more_and_fewer_change_the_number_and_one_stays),
+	T(fewer_drops_workers_that_do_not_serve_first),
+	T(fewer_does_not_wait_for_a_worker_that_failed_to_boot),
+	T(the_number_survives_a_reload_until_the_setting_changes),
+	T(more_and_fewer_reach_a_trial_too),
+	T(scale_sets_the_number_at_once),
+	T(scale_reaches_a_trial_and_survives_its_commit),
+	T(scale_is_over_when_the_setting_changes),
+	T(scale_while_paused_counts_when_the_pause_is_over),
+	T(there_are_never_more_workers_than_the_settings_allow),
+	T(a_worker_is_recycled_once_its_successor_is_ready),
+	T(a_recycled_worker_that_dies_first_is_not_replaced_twice),
+	T(a_recycled_worker_serves_on_while_its_successor_fails),
+	T(a_worker_that_must_go_at_once_retires_before_its_successor_serves),
+	T(a_worker_that_serves_alone_never_goes_at_once),
+	T(a_worker_that_stands_still_is_no_help),
+	T(a_worker_that_goes_at_once_takes_its_successor_along),
+	T(a_stalled_worker_is_killed_once_its_successor_is_ready),
+	T(stalled_workers_are_replaced_one_by_one),
+	T(a_stalled_worker_that_moves_again_retires_in_peace),
+	T(a_stalled_worker_that_dies_has_a_successor_already),
+	T(nobody_waits_for_a_stalled_worker_to_retire),
+	T(a_trial_outlives_a_stalled_worker_of_its_own),
+	T(a_pause_retires_all_and_a_reload_brings_them_back),
+	T(a_reload_that_fails_leaves_the_pause_as_it_was),
+	T(reopen_is_passed_on),
+	T(a_drain_retires_all_and_exits_when_they_are_gone),
+	T(a_drain_kills_what_takes_longer_than_the_grace),
+	T(no_grace_means_killed_at_the_next_tick),
+	T(a_drain_during_a_trial_rolls_it_back),
+	T(a_reload_while_draining_is_refused),
+	T(a_second_drain_gives_two_seconds_and_a_third_none),
+	T(an_abort_asks_ready_workers_to_quit_and_kills_the_others),
+	T(an_abort_does_not_lengthen_a_grace_that_ends_sooner),
+	T(a_drain_with_a_delay_serves_as_before_until_it_is_over),
+	T(the_delay_of_a_drain_wakes_the_master_in_time),
+	T(a_second_drain_does_not_wait_for_the_delay),
+	T(a_drain_has_no_delay_when_nobody_is_served),
+	T(stopping_with_no_worker_left_exits_at_once),
+};
+
 int
 main(void)
 {
-#define T(name) cmocka_unit_test(name)
-	const struct CMUnitTest tests[] = {
-		T(a_start_spawns_all_workers_and_commits_when_they_are_ready),
-		T(a_first_worker_that_cannot_boot_ends_the_program_with_3),
-		T(an_application_that_cannot_load_ends_the_first_start_with_4),
-		T(a_crash_while_booting_ends_the_first_start),
-		T(a_first_worker_that_is_not_ready_in_time_ends_the_program),
-		T(once_a_worker_was_ready_no_failure_ends_the_program),
-		T(a_fork_that_fails_at_the_first_start_is_tried_again),
-		T(a_crashing_worker_is_replaced_ever_more_slowly),
-		T(a_crash_right_after_ready_slows_the_loop_as_well),
-		T(the_backoff_ends_at_thirty_seconds_and_service_forgives_it),
-		T(a_worker_that_leaves_unasked_counts_as_crashed),
-		T(a_replacement_that_is_not_ready_in_time_is_killed_and_retried),
-		T(news_of_a_slot_without_a_process_changes_nothing),
-		T(a_reload_tries_one_worker_then_the_rest_then_retires_the_old),
-		T(a_trial_that_cannot_boot_changes_nothing),
-		T(a_trial_that_hangs_is_rolled_back_after_boot_timeout),
-		T(a_trial_worker_that_crashes_after_ready_rolls_back_the_others),
-		T(a_fork_that_fails_rolls_the_trial_back),
-		T(a_newer_reload_supersedes_one_on_trial),
-		T(an_old_worker_that_crashes_during_a_trial_is_replaced_as_it_was),
-		T(a_trial_worker_stays_while_it_alone_serves),
-		T(a_leftover_that_crashes_is_not_replaced),
-		T(a_reload_may_overtake_the_first_start),
-		T(a_first_start_that_fails_takes_a_trial_with_it),
-		T(a_trial_waits_for_room_when_too_many_processes_linger),
-		T(a_worker_beyond_the_slots_there_are_waits_for_one),
-		T(a_slot_without_room_does_not_keep_the_clock_busy),
-		T(more_and_fewer_change_the_number_and_one_stays),
-		T(fewer_drops_workers_that_do_not_serve_first),
-		T(fewer_does_not_wait_for_a_worker_that_failed_to_boot),
-		T(the_number_survives_a_reload_until_the_setting_changes),
-		T(more_and_fewer_reach_a_trial_too),
-		T(scale_sets_the_number_at_once),
-		T(scale_reaches_a_trial_and_survives_its_commit),
-		T(scale_is_over_when_the_setting_changes),
-		T(scale_while_paused_counts_when_the_pause_is_over),
-		T(there_are_never_more_workers_than_the_settings_allow),
-		T(a_worker_is_recycled_once_its_successor_is_ready),
-		T(a_recycled_worker_that_dies_first_is_not_replaced_twice),
-		T(a_recycled_worker_serves_on_while_its_successor_fails),
-		T(a_pause_retires_all_and_a_reload_brings_them_back),
-		T(a_reload_that_fails_leaves_the_pause_as_it_was),
-		T(reopen_is_passed_on),
-		T(a_drain_retires_all_and_exits_when_they_are_gone),
-		T(a_drain_kills_what_takes_longer_than_the_grace),
-		T(no_grace_means_killed_at_the_next_tick),
-		T(a_drain_during_a_trial_rolls_it_back),
-		T(a_reload_while_draining_is_refused),
-		T(a_second_drain_gives_two_seconds_and_a_third_none),
-		T(an_abort_asks_ready_workers_to_quit_and_kills_the_others),
-		T(an_abort_does_not_lengthen_a_grace_that_ends_sooner),
-		T(stopping_with_no_worker_left_exits_at_once),
-	};
-
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

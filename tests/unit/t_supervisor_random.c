@@ -26,6 +26,7 @@ struct model {
 	struct sup *sup;
 	enum process process[SLOTS];
 	unsigned of[SLOTS]; /* generation */
+	bool stalled[SLOTS];
 	unsigned generation, serving, trial;
 	bool paused, stopping, ever_ready, exited;
 	int status;
@@ -77,6 +78,7 @@ on_spawn(struct model *m, const struct sup_action *a)
 	assert_false(m->stopping);
 	assert_true(a->generation == m->serving || a->generation == m->trial);
 	m->process[a->slot] = BOOTING;
+	m->stalled[a->slot] = false;
 	m->of[a->slot] = a->generation;
 	assert_true(alive(m) <= PROCESSES_MAX);
 	if (below(m, 40) == 0)
@@ -116,6 +118,7 @@ carry_out(struct model *m, const struct sup_action *a)
 	case ACT_SPAWN: on_spawn(m, a); break;
 	case ACT_RETIRE:
 		assert_int_equal(*p, SERVING);
+		assert_false(m->stalled[a->slot]); /* it would not hear it */
 		*p = LEAVING;
 		break;
 	case ACT_QUIT:
@@ -123,7 +126,10 @@ carry_out(struct model *m, const struct sup_action *a)
 		*p = LEAVING;
 		break;
 	case ACT_KILL:
-		assert_true(*p == BOOTING || *p == LEAVING);
+		if (a->why == WHY_STALLED)
+			assert_true(*p == SERVING && m->stalled[a->slot]);
+		else
+			assert_true(*p == BOOTING || *p == LEAVING);
 		assert_int_not_equal(a->why, WHY_NOTHING);
 		*p = KILLED;
 		break;
@@ -240,7 +246,19 @@ reload(struct model *m)
 		.generation = m->generation,
 		.conf = { .want = 1 + below(m, WANT_MAX),
 		    .boot_timeout = 1000,
-		    .grace = 100 * (msec_t)below(m, 50) } });
+		    .grace = 100 * (msec_t)below(m, 50),
+		    .delay = 100 * (msec_t)below(m, 3) } });
+}
+
+/* The master watches workers that serve. */
+static void
+stalls_or_moves(struct model *m, unsigned slot)
+{
+	m->stalled[slot] = !m->stalled[slot];
+	feed(m,
+	    &(struct sup_event){ .kind = m->stalled[slot] ? SUP_STALLED :
+							    SUP_REVIVED,
+		.slot = slot });
 }
 
 static void
@@ -260,8 +278,12 @@ something_happens_to(struct model *m, unsigned slot)
 			exits(m, slot);
 		else if (below(m, 8) == 0)
 			feed(m,
-			    &(struct sup_event){ .kind = SUP_RECYCLE,
+			    &(struct sup_event){ .kind = below(m, 2) == 0 ?
+				    SUP_RECYCLE :
+				    SUP_RECYCLE_NOW,
 				.slot = slot });
+		else if (below(m, 8) == 0)
+			stalls_or_moves(m, slot);
 		break;
 	case LEAVING:
 		if (below(m, 3) == 0)

@@ -110,7 +110,7 @@ least_of_siblings(const struct worker *w)
 void
 acceptors_room(struct acceptors *a)
 {
-	if (a->watching || a->closed || !has_room(a->worker))
+	if (a->at == NULL || a->watching || a->closed || !has_room(a->worker))
 		return;
 	if (a->exhausted ||
 	    (a->yielding &&
@@ -223,8 +223,10 @@ acceptors_close(struct acceptors *a)
 	if (a->closed)
 		return;
 	watch(a, false);
-	ev_timer_stop(a->worker->loop, &a->pause);
 	a->closed = true;
+	if (a->at == NULL)
+		return; /* it never accepted */
+	ev_timer_stop(a->worker->loop, &a->pause);
 	for (size_t i = 0; i < a->n; i++) {
 		for (unsigned n = 0; n < a->worker->settings->backlog; n++)
 			if (!accept_one(a, &a->at[i]))

@@ -1,0 +1,11 @@
+/* Watches whether the loops of ready workers turn. */
+#ifndef MASTER_WATCH_H
+#define MASTER_WATCH_H
+
+struct master;
+
+void watch_init(struct master *);
+/* Looks at every worker, and again when the next one is due. */
+void watch_look(struct master *);
+
+#endif
