@@ -327,7 +327,7 @@ C_AND_H = $(shell git ls-files -co --exclude-standard '*.[ch]' '*.def' \
 fmt:
 	$(CLANG_FORMAT) -i $(C_AND_H)
 check-fmt:
-	$(CLANG_FORMAT) --dry-run --Werror $(C_AND_H)
+	@$(CLANG_FORMAT) --dry-run --Werror $(C_AND_H)
 
 ## check-layers  who includes whom (HACKING.md)
 check-layers:

@@ -256,8 +256,8 @@ a_status_has_a_line_for_each_thing_that_is_known(void **state)
 {
 	static const char *const lines[] = {
 		/* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
-		"{\"record\":\"status\",\"pid\":4711,\"uptime\":61,"
-		"\"trial\":null,\"from_the_future\":1}",
+		("{\"record\":\"status\",\"pid\":4711,\"uptime\":61,"
+		 "\"trial\":null,\"from_the_future\":1}"),
 		"{\"record\":\"listener\",\"address\":\"127.0.0.1:80\"}",
 		"{\"record\":\"future\",\"pid\":1}",
 		"{\"record\":\"note\",\"text\":\"done\"}",
