@@ -23,9 +23,10 @@ block_new(struct worker *w)
 		return NULL;
 	memset(r, 0, sizeof *r);
 	r->worker = w;
-	r->headers = (pf_header *)(r + 1);
+	/* what every request touches lies close together */
+	r->inline_buf = (char *)(r + 1);
+	r->headers = (pf_header *)(void *)(r->inline_buf + INLINE_BYTES);
 	r->fields = (struct h1_field *)(r->headers + n);
-	r->inline_buf = (char *)(r->fields + n);
 	gate_init(&r->gate);
 	return r;
 }
@@ -74,7 +75,7 @@ request_free(struct pf_request *r)
 
 	pf_assert(atomic_load(&r->mail) == 0);
 	deadline_clear(&r->deadline);
-	gate_abandon(&r->gate);
+	gate_close(&r->gate);
 	body_fini(&r->body);
 	arena_reset(&r->arena);
 	if (r->rest_owned)

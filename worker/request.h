@@ -82,10 +82,10 @@ struct pf_request {
 	struct deadline deadline; /* in app->in_work */
 	bool stuck;               /* answered 504, and not done yet */
 
-	/* behind the struct: settings.max_headers of each, and the buffer */
-	struct h1_field *fields;
-	pf_header *headers;
+	/* behind the struct: the buffer, and settings.max_headers of each */
 	char *inline_buf;
+	pf_header *headers;
+	struct h1_field *fields;
 };
 
 /* From the worker's free list or malloc; NULL when memory is out. */

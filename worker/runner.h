@@ -16,7 +16,8 @@ struct runner {
 	struct runner *next; /* of baton.runners */
 	struct baton *baton;
 	bool is_main;
-	void **module_state;        /* by module.index; NULL: not started */
+	void **module_state; /* by module.index; NULL: not started */
+	uint64_t now_ns; /* its last handler ended, in this turn; 0: none did */
 	struct pf_request *current; /* written before the sequence turns odd */
 	/* Its handler runs without the baton; counts handlers, so that the
 	 * monitor does not mix two of them. 0: it does not. */

@@ -50,11 +50,9 @@ gate_fini(struct gate *g)
 void
 gate_open(struct gate *g, int fd)
 {
-	pthread_mutex_lock(&g->lock);
 	g->fd = fd;
 	g->abandoned = g->broken = g->committed = g->waited = false;
 	g->sent_bytes = 0;
-	pthread_mutex_unlock(&g->lock);
 }
 
 static void
@@ -143,25 +141,29 @@ queue_part(struct gate *g, struct gate_part *part, size_t sent)
 	return true;
 }
 
-/* Bytes the kernel took, 0 if it is full, -1 if the client is gone. */
 static ssize_t
-send_now(struct gate *g, struct gate_part *parts, size_t n_parts, bool more)
+send_many(int fd, const struct gate_part *parts, size_t n_parts, int flags)
 {
 	struct iovec iov[GATE_PARTS_MAX];
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = n_parts };
-	int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
-	ssize_t n;
 
-	if (n_parts == 1) {
-		n = send(g->fd, parts->p, parts->n, flags);
-	} else {
-		for (size_t i = 0; i < n_parts; i++)
-			iov[i] = (struct iovec){
-				.iov_base = (void *)(uintptr_t)parts[i].p,
-				.iov_len = parts[i].n,
-			};
-		n = sendmsg(g->fd, &msg, flags);
-	}
+	for (size_t i = 0; i < n_parts; i++)
+		iov[i] = (struct iovec){
+			.iov_base = (void *)(uintptr_t)parts[i].p,
+			.iov_len = parts[i].n,
+		};
+	return sendmsg(fd, &msg, flags);
+}
+
+/* Bytes the kernel took, 0 if it is full, -1 if the client is gone. */
+static ssize_t
+send_now(struct gate *g, const struct gate_part *parts, size_t n_parts,
+    bool more)
+{
+	int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
+	ssize_t n = n_parts == 1 ? send(g->fd, parts->p, parts->n, flags) :
+				   send_many(g->fd, parts, n_parts, flags);
+
 	if (n >= 0) {
 		g->sent_bytes += (uint64_t)n;
 		return n;
@@ -326,4 +328,13 @@ gate_is_abandoned(struct gate *g)
 	abandoned = g->abandoned;
 	pthread_mutex_unlock(&g->lock);
 	return abandoned;
+}
+
+void
+gate_close(struct gate *g)
+{
+	g->abandoned = true;
+	g->fd = -1;
+	if (g->first != NULL)
+		chunks_free(queue_take(g));
 }

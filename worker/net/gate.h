@@ -37,10 +37,12 @@ struct gate {
 	uint64_t sent_bytes; /* all that the kernel took */
 };
 
-/* Once per block of memory; open and close once per request. */
+/* Once per block of memory. */
 void gate_init(struct gate *);
 void gate_fini(struct gate *);
+/* Once per request, before and after any handler knows of it: no lock. */
 void gate_open(struct gate *, int fd);
+void gate_close(struct gate *);
 
 /* Abandoned from now on, what is queued is dropped.  Lock not held.  true: the
  * response had begun. */
