@@ -57,7 +57,7 @@ watch(struct acceptors *a, bool on)
 	a->watching = on;
 	a->yielding = a->exhausted = false;
 	for (size_t i = 0; i < a->n; i++) {
-		if (on)
+		if (on && !a->at[i].broken)
 			ev_io_start(a->worker->loop, &a->at[i].io);
 		else
 			ev_io_stop(a->worker->loop, &a->at[i].io);
@@ -159,6 +159,7 @@ accept_one(struct acceptors *a, struct acceptor *from)
 	}
 	log_error("accept on %s", from->listener->spec);
 	ev_io_stop(a->worker->loop, &from->io);
+	from->broken = true;
 	worker_recycle(a->worker, "listener %s is broken",
 	    from->listener->spec);
 	return false;

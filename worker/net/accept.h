@@ -28,6 +28,7 @@ enum accept_verdict accept_verdict(int err); /* pure */
 struct acceptor {
 	ev_io io;
 	struct acceptors *all;
+	bool broken; /* said so; not watched any more */
 	const struct heritage_listener *listener;
 };
 
