@@ -527,8 +527,9 @@ def test_a_hundred_silent_clients_keep_nobody_out(server):
     server.wait("generation 2 serves", after=mark)
     assert server.control("reload", "--wait") == "generation 3 serves\n"
     while len(server.workers()) > 2:
-        pass  # the old generation goes
-    assert server.private_fds() <= server.idle_fds + 16
+        pass  # the old generation goes, and then its channels
+    while server.private_fds() > server.idle_fds + 16:
+        pass  # for ever, if a silent client is kept too many
     assert server.get("/pid").status == 200
     server.stop(signal.SIGTERM)
     for raw in silent:
