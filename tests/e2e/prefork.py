@@ -295,6 +295,13 @@ class Server:
         return sorted(pid for pid, (state, parent, _) in processes().items()
                       if parent == self.pid and state != "Z")
 
+    def fds_settle(self, more=0):
+        """Until the master holds no more than when it was idle."""
+        deadline = time.monotonic() + PATIENCE
+        while (n := self.private_fds()) > self.idle_fds + more:
+            assert time.monotonic() < deadline, f"{n}, not {self.idle_fds}"
+            os.sched_yield()
+
     def private_fds(self):
         """Open files of the master, one per worker not counted."""
         return fd_count(self.pid) - len(self.workers())

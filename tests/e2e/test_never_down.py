@@ -47,7 +47,7 @@ def test_reloads_fail_no_request(server):
             reload(server)
             t.more(100)
     assert t.stop().failures == []
-    assert server.private_fds() == server.idle_fds
+    server.fds_settle()
 
 
 def syntax(_, taken):
@@ -104,7 +104,7 @@ def test_a_bad_reload_changes_nothing(server, kind):
             wait_gone(pid)
     assert t.stop().failures == []
     assert server.workers() == old
-    assert server.private_fds() == server.idle_fds
+    server.fds_settle()
 
 
 def test_workers_come_and_go(server):

@@ -22,7 +22,7 @@ def test_no_request_fails_and_all_workers_are_new(server):
     assert load.failures == []
     assert not old & set(server.workers())
     assert len(server.workers()) == 2
-    assert server.private_fds() == server.idle_fds
+    server.fds_settle()
 
 
 
@@ -34,7 +34,7 @@ def test_five_reloads_leak_nothing(server):
             wait_gone(pid)
         assert server.get("/pid").status == 200
     assert len(server.workers()) == 2
-    assert server.private_fds() == server.idle_fds
+    server.fds_settle()
 
 
 def test_the_new_settings_apply(server):

@@ -73,7 +73,7 @@ def refused(server, *why):
         server.wait(pattern, after=mark)
     assert server.workers() == old
     assert server.get("/pid").status == 200
-    assert server.private_fds() == server.idle_fds
+    server.fds_settle()
 
 
 def test_a_newer_version_takes_over_in_the_same_process(start, program,
@@ -95,7 +95,7 @@ def test_a_newer_version_takes_over_in_the_same_process(start, program,
     for where in address, str(path):
         with Client(where) as c:
             assert c.get("/pid").status == 200
-    assert s.private_fds() == s.idle_fds
+    s.fds_settle()
     done = run("-c", s.file, "-o", f"server.bind=unix:{tmp_path}/other")
     assert done.returncode == 1 and "already running" in done.stderr
     s.stop()
@@ -111,7 +111,7 @@ def test_ten_upgrades_under_load_fail_no_request(start, program):
         load.stop()
     assert load.failures == []
     assert len(s.workers()) == 2
-    assert s.private_fds() == s.idle_fds
+    s.fds_settle()
     assert len(s.matches(TAKEN)) == 10
     assert not s.matches("a new scoreboard")
 
