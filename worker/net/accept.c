@@ -1,9 +1,11 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/fd.h"
 #include "common/heritage.h"
 #include "common/log.h"
 #include "common/scoreboard.h"
@@ -218,6 +220,19 @@ acceptors_start(struct acceptors *a, struct worker *w)
 	return 0;
 }
 
+/* The socket lives on in the master, and with it our place in epoll's set: the
+ * number must not become that of another file while libev may still hear of
+ * it. */
+static void
+listener_leave(int fd)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (null < 0 || dup3(null, fd, O_CLOEXEC) < 0)
+		close(fd);
+	fd_close(&null);
+}
+
 void
 acceptors_close(struct acceptors *a)
 {
@@ -232,7 +247,7 @@ acceptors_close(struct acceptors *a)
 		for (unsigned n = 0; n < a->worker->settings->backlog; n++)
 			if (!accept_one(a, &a->at[i]))
 				break;
-		close(a->at[i].listener->fd);
+		listener_leave(a->at[i].listener->fd);
 	}
 	ev_timer_stop(a->worker->loop, &a->pause);
 }
