@@ -117,6 +117,27 @@ finish_app(struct loading *l, struct app_settings *app)
 	}
 }
 
+/* What only an application in Python has. */
+static void
+check_python(struct loading *l, const struct app_settings *app)
+{
+	const struct {
+		enum setting_row row;
+		const char *value;
+	} given[] = { { ROW_app_venv, app->venv },
+		{ ROW_app_pythonpath, app->pythonpath } };
+
+	for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
+		struct place p = { .origin = app->origins[given[i].row] };
+
+		if (app->type != APP_WSGI && given[i].value != NULL &&
+		    given[i].value[0] != '\0')
+			mistake(l, &p,
+			    "[" APP_PREFIX "%s] %s: is for type = wsgi only",
+			    app->name, setting_at(given[i].row)->key);
+	}
+}
+
 /* Fields of an app with a mistake may be NULL. */
 static bool
 same_text(const char *a, const char *b)
@@ -157,6 +178,8 @@ apps_finish(struct loading *l)
 
 	for (size_t i = 0; i < l->st->n_apps; i++)
 		finish_app(l, &l->st->apps[i]);
+	for (size_t i = 0; i < l->st->n_apps; i++)
+		check_python(l, &l->st->apps[i]);
 	for (size_t i = 0; i < l->st->n_apps; i++)
 		check_conflict(l, i);
 	if (l->st->n_apps == 0 && l->mistakes == 0)

@@ -1,4 +1,5 @@
 /* TARGET of the command line: an application without a file. */
+#include <ctype.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,6 +13,36 @@ ends_in(const char *text, const char *end)
 	size_t n = strlen(text), m = strlen(end);
 
 	return n > m && strcmp(text + n - m, end) == 0;
+}
+
+static bool
+is_identifier(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != '_' && (p[i] & 0x80) == 0 &&
+		    !isalpha((unsigned char)p[i]) &&
+		    (i == 0 || !isdigit((unsigned char)p[i])))
+			return false;
+	return n > 0;
+}
+
+/* pkg.module, pkg.module:OBJECT, path/file.py or path/file.py:OBJECT. */
+static bool
+is_python(const char *target)
+{
+	size_t n = strcspn(target, ":"), part;
+
+	if (n > 3 && memcmp(target + n - 3, ".py", 3) == 0)
+		return true;
+	for (; n > 0; target += part + 1, n -= part + (n > part)) {
+		for (part = 0; part < n && target[part] != '.'; part++)
+			continue;
+		if (!is_identifier(target, part))
+			return false;
+		if (part == n)
+			return true;
+	}
+	return false;
 }
 
 /* The type of application it is; NULL: none, which was told. */
@@ -28,12 +59,14 @@ target_type(struct loading *l, const struct place *p, const char *target)
 		return "module";
 	if (rc < 0 && module && strchr(target, '/') == NULL)
 		return "module"; /* looked for among the installed ones */
+	if (is_python(target))
+		return "wsgi";
 	if (rc < 0)
 		mistake(l, p, "%m");
 	else
 		mistake(l, p,
-		    "must be a directory of files or a module whose name ends "
-		    "in .so");
+		    "must be a directory of files, a module whose name ends "
+		    "in .so, or MODULE:OBJECT in Python");
 	return NULL;
 }
 

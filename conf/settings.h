@@ -29,7 +29,7 @@ struct uint_range {
 	unsigned min, max;
 };
 
-enum app_type { APP_STATIC, APP_MODULE };
+enum app_type { APP_STATIC, APP_MODULE, APP_WSGI };
 
 /* C types of the setting types. */
 #define CTYPE_bool    bool

@@ -259,8 +259,9 @@ static const char *const levels[] = { [LOG_ERROR] = "error",
 	[LOG_WARN] = "warn",
 	[LOG_INFO] = "info",
 	[LOG_DEBUG] = "debug" };
-static const char
-    *const app_types[] = { [APP_STATIC] = "static", [APP_MODULE] = "module" };
+static const char *const app_types[] = { [APP_STATIC] = "static",
+	[APP_MODULE] = "module",
+	[APP_WSGI] = "wsgi" };
 
 /* The index of text in names, n when it is not there. */
 static size_t
@@ -326,7 +327,7 @@ static void
 describe_apptype(const struct setting *s, FILE *out)
 {
 	(void)s;
-	fputs("static or module", out);
+	fputs("static, module or wsgi", out);
 }
 
 const struct setting_type type_apptype = { .parse = parse_apptype,

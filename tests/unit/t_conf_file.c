@@ -220,15 +220,17 @@ an_application_needs_a_good_name_a_type_and_a_target(void **state)
 		    "the name of an application has 1 to 32 letters, digits, "
 		    "_ or -\n" },
 		{ "\n[app:a]\n",
-		    "server.ini:2: [app:a]: has no type; must be static or "
-		    "module\n"
+		    "server.ini:2: [app:a]: has no type; must be static, "
+		    "module or wsgi\n"
 		    "server.ini:2: [app:a]: has no target; must be 1 to 4095 "
 		    "bytes\n" },
-		{ "[app:a]\ntype = wsgi\ntarget =\n",
-		    "server.ini:2: [app:a] type = wsgi: must be static or "
-		    "module\n"
+		{ "[app:a]\ntype = cgi\ntarget =\n",
+		    "server.ini:2: [app:a] type = cgi: must be static, module "
+		    "or wsgi\n"
 		    "server.ini:3: [app:a] target =: must be 1 to 4095 "
 		    "bytes\n" },
+		{ "[app:a]\ntype = static\ntarget = .\nvenv = /v\n",
+		    "server.ini:4: [app:a] venv: is for type = wsgi only\n" },
 	};
 
 	(void)state;

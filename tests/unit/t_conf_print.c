@@ -107,9 +107,9 @@ static const char every_setting[] =
     "max_head = 3k\nmax_body = 5M\nbody_memory = 4k\nbody_dir = /var/tmp\n"
     "server_header = no\n[log]\nerror = e.log\nlevel = debug\n"
     "access = stdout\n[admin]\ncontrol = off\n"
-    "[app:one]\ntype = static\ntarget = /srv/one\nmount = /one/\n"
+    "[app:one]\ntype = wsgi\ntarget = shop.wsgi:app\nmount = /one/\n"
     "host = One.Example\nrequest_timeout = 1d\nmax_body = 1G\nstream = yes\n"
-    "warmup = /up?x=1\n"
+    "warmup = /up?x=1\nvenv = /srv/venv\npythonpath = lib:vendor\n"
     "[app:two]\ntype = module\ntarget = two.so\noption.z = a;b # c\n"
     "option.empty =\n";
 

@@ -88,7 +88,8 @@ a_wrong_option_is_told_as_it_was_given(void **state)
 	    "-o server.user=a ;b: has a ; after a space, which begins a "
 	    "comment\n"
 	    "-o server.user=a?b: has a control character\n"
-	    "-o: [app:b]: has no type; must be static or module\n"
+	    "-o: [app:b]: has no type; must be static, module or "
+	    "wsgi\n"
 	    "-o: [app:b]: has no target; must be 1 to 4095 bytes\n");
 }
 
@@ -195,22 +196,33 @@ assert_target_refused(const char *target, const char *why)
 }
 
 static void
-a_target_is_a_directory_or_a_module(void **state)
+a_target_is_a_directory_a_module_or_in_python(void **state)
 {
 	char dir[] = "/tmp/t_conf_XXXXXX", so[64], other[64], none[64];
 
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	snprintf(so, sizeof so, "%s/x.so", dir);
-	snprintf(other, sizeof other, "%s/x.py", dir);
+	snprintf(other, sizeof other, "%s/x.txt", dir);
 	snprintf(none, sizeof none, "%s/none.so", dir);
 	fclose(fopen(so, "we"));
 	fclose(fopen(other, "we"));
 	assert_target(dir, APP_STATIC);
 	assert_target(so, APP_MODULE);
 	assert_target("installed-with-prefork.so", APP_MODULE);
+	assert_target("shop.wsgi", APP_WSGI);
+	assert_target("shop.wsgi:application", APP_WSGI);
+	assert_target("shop:make_app(\"x.y\")", APP_WSGI);
+	assert_target("dir/x.py:app", APP_WSGI);
+	assert_target("dir/x.py", APP_WSGI);
+	assert_target_refused("dir/none", "No such file or directory");
+	assert_target_refused("shop..wsgi:app", "No such file or directory");
+	assert_target_refused("shop.", "No such file or directory");
+	assert_target_refused(".shop", "No such file or directory");
+	assert_target_refused("3shop:app", "No such file or directory");
 	assert_target_refused(other,
-	    "must be a directory of files or a module whose name ends in .so");
+	    "must be a directory of files, a module whose name ends in .so, or "
+	    "MODULE:OBJECT in Python");
 	assert_target_refused(none, "No such file or directory");
 	assert_target_refused("", "No such file or directory");
 	assert_int_equal(unlink(so), 0);
@@ -264,7 +276,7 @@ main(void)
 		cmocka_unit_test(
 		    a_wrong_environment_is_a_mistake_even_when_overruled),
 		cmocka_unit_test(an_empty_variable_counts_as_unset),
-		cmocka_unit_test(a_target_is_a_directory_or_a_module),
+		cmocka_unit_test(a_target_is_a_directory_a_module_or_in_python),
 		cmocka_unit_test(
 		    a_target_is_added_to_the_file_unless_its_mount_is_taken),
 		cmocka_unit_test(no_source_at_all_has_nothing_to_serve),
