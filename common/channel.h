@@ -21,7 +21,7 @@ enum channel_kind {
 	CHANNEL_PING,   /* turn your loop: the heartbeat tells */
 };
 
-#define CHANNEL_TEXT_MAX 1024
+#define CHANNEL_TEXT_MAX 8192 /* a traceback, whole */
 #define CHANNEL_FDS_MAX  2
 
 struct channel_message {

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -152,6 +153,14 @@ log_at(enum log_level level, const char *fmt, ...)
 	}
 DEFINE_FATAL(fatal, errno)
 DEFINE_FATAL(fatalx, 0)
+
+int
+log_first_line(const char *text)
+{
+	size_t n = strcspn(text, "\n");
+
+	return n > INT_MAX ? INT_MAX : (int)n;
+}
 
 void
 log_set_fd(int fd)

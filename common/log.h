@@ -27,6 +27,10 @@ void log_debug(const char *, ...) LOG_FORMAT(1, 2);
 /* A line of the given level; for callers that carry the level as a value. */
 void log_at(enum log_level, const char *, ...) LOG_FORMAT(2, 3);
 
+/* Bytes up to the first newline, for %.*s: of a text whose rest (a traceback)
+ * stands elsewhere. */
+int log_first_line(const char *);
+
 /* Log at LOG_ERROR and exit 1.  Only on the master's way to a first start. */
 _Noreturn void fatal(const char *, ...) LOG_FORMAT(1, 2);
 _Noreturn void fatalx(const char *, ...) LOG_FORMAT(1, 2);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+struct app_settings;
 struct settings;
 
 /* Later ones overrule: defaults, environment, file, -o; TARGET adds [app:main].
@@ -25,6 +26,12 @@ void settings_free(struct settings **);
 
 /* -T: a server.ini that loads to the same settings, each with its origin. */
 void settings_print(const struct settings *, FILE *);
+
+/* The value of SECTION.KEY, or of app.KEY in this application, as -T prints it
+ * but with auto resolved; the caller frees it.  NULL: no such setting, or out
+ * of memory. */
+char *setting_text(const struct settings *, const struct app_settings *,
+    const char *name);
 
 /* What a reload from `was` to `now` cannot change, one line each; how many. */
 size_t settings_print_restart(const struct settings *was,

@@ -53,6 +53,24 @@ print_origin(const struct settings *st, const struct origin *o, FILE *out)
 	}
 }
 
+char *
+setting_text(const struct settings *st, const struct app_settings *app,
+    const char *name)
+{
+	const char *dot = strchr(name, '.');
+	const struct setting *s = NULL;
+	char section[32];
+
+	if (dot == NULL || (size_t)(dot - name) >= sizeof section)
+		return NULL;
+	memcpy(section, name, (size_t)(dot - name));
+	section[dot - name] = '\0';
+	s = setting_find(section, dot + 1);
+	if (s == NULL)
+		return NULL;
+	return setting_is_app(s) ? value_text(app, s) : value_text(st, s);
+}
+
 /* ---- -T ------------------------------------------------------------------ */
 
 struct printing {

@@ -138,8 +138,8 @@ roll_back(struct master *m, const struct sup_action *a)
 	if (given_up)
 		log_info("reload given up: %s", reason);
 	else
-		log_errorx("reload failed: %s; generation %u goes on serving",
-		    reason, m->serving);
+		log_errorx("reload failed: %.*s; generation %u goes on serving",
+		    log_first_line(reason), reason, m->serving);
 	/* a superseded one is followed by its successor; a stop says so itself
 	 */
 	if (a->why != WHY_SUPERSEDED && !sup_count(m->sup).stopping)
@@ -194,7 +194,8 @@ static void
 finish(struct master *m, int status)
 {
 	if (status != 0) {
-		log_errorx("cannot start: %s", m->trouble);
+		log_errorx("cannot start: %.*s", log_first_line(m->trouble),
+		    m->trouble);
 		if (!m->log_is_startup && m->daemon->error_fd >= 0)
 			dprintf(m->daemon->error_fd,
 			    "prefork: cannot start: %s\n", m->trouble);

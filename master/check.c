@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/channel.h"
 #include "common/fd.h"
 #include "conf/settings.h"
 #include "master/check.h"
@@ -18,7 +19,7 @@
 #include "master/spawn.h"
 #include "worker/worker.h"
 
-#define ERR_BYTES 1024
+#define ERR_BYTES CHANNEL_TEXT_MAX
 
 static int
 check_users(const struct settings *s, struct priv *priv)

@@ -13,6 +13,9 @@
 
 struct master;
 
+/* Why a worker failed, and which one. */
+#define TROUBLE_MAX (CHANNEL_TEXT_MAX + 256)
+
 struct child {
 	struct master *master;
 	struct ev_child exit;

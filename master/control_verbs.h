@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/control_wire.h"
+#include "master/child.h"
 
 struct master;
 
@@ -12,7 +13,7 @@ struct control_request {
 	char *line; /* without its newline; cut to pieces */
 	long uid, pid;
 	FILE *out;         /* for the records but the last */
-	char reason[1536]; /* of the last one */
+	char reason[TROUBLE_MAX + 64]; /* of the last one */
 	unsigned reload;   /* the answer comes when this generation is
 			      committed or rolled back; 0: it is complete */
 };

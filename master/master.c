@@ -111,19 +111,21 @@ static void
 log_exit(struct master *m, const struct child *c, const char *how, msec_t wait)
 {
 	char text[sizeof m->trouble];
+	int n;
 
 	snprintf(text, sizeof text, "worker %u (%d) %s%s%s", c->slot,
 	    (int)c->pid, how, c->reason[0] != '\0' ? ": " : "", c->reason);
+	n = log_first_line(text);
 	if (c->leaving) {
-		log_info("%s", text);
+		log_info("%.*s", n, text);
 		return;
 	}
 	memcpy(m->trouble, text, sizeof text);
 	if (wait > 0)
-		log_errorx("%s; replaced in %.1f s", text,
+		log_errorx("%.*s; replaced in %.1f s", n, text,
 		    (double)wait / 1000.0);
 	else
-		log_errorx("%s", text);
+		log_errorx("%.*s", n, text);
 }
 
 /* Says whether the kernel did it for want of memory. */

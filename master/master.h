@@ -31,7 +31,7 @@ struct reload_report {
 	enum reload_result result;
 	unsigned generation; /* 0: it failed before it was given a number */
 	time_t at;
-	char reason[1280]; /* "": done */
+	char reason[TROUBLE_MAX]; /* "": done */
 };
 
 struct master {
@@ -61,7 +61,7 @@ struct master {
 	uint64_t started_ns;
 	bool is_daemon, committed, over;
 	bool log_is_startup; /* the error log is where errors of the start go */
-	char trouble[1280];  /* the last worker that ended against our will */
+	char trouble[TROUBLE_MAX]; /* the last worker that ended against our will */
 	int status;          /* what the program exits with */
 };
 

@@ -58,8 +58,9 @@ become_worker(struct master *m, const struct heritage *h,
 	signals_stop(m->loop); /* to SIG_DFL, or the master's handler runs */
 	ev_loop_destroy(m->loop);
 	master_shed(m, d, h->slot);
-	if (m->is_daemon)
-		dup2(d->logs.error_fd, STDERR_FILENO);
+	/* what an application prints belongs to the error log */
+	dup2(d->logs.error_fd, STDOUT_FILENO);
+	dup2(d->logs.error_fd, STDERR_FILENO);
 	log_set_fd(d->logs.error_fd);
 	log_set_level((enum log_level)d->settings->log_level);
 	name_worker(h);

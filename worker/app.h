@@ -16,8 +16,6 @@ struct app_settings;
 struct settings;
 struct worker;
 
-#define APP_FAIL_MAX 900 /* bytes of a module's own words */
-
 /* A shared object (or the built-in static files), once per worker. */
 struct module {
 	struct module *next;
@@ -29,7 +27,14 @@ struct module {
 	bool started;    /* worker_init was called */
 };
 
+/* A setting as text. */
+struct setting_text {
+	struct setting_text *next;
+	char *text;
+};
+
 struct pf_app {
+	const struct settings *server;
 	const struct app_settings *settings;
 	struct module *module;
 	void *state; /* what open() left */
@@ -40,7 +45,8 @@ struct pf_app {
 	/* Moving average of a handler's time, us; read and written by any
 	 * handler thread, precision does not matter. */
 	_Atomic unsigned average_us;
-	char fail_text[APP_FAIL_MAX];
+	char *fail_text; /* what pf_host.fail was told; NULL: nothing */
+	struct setting_text *setting_texts; /* that pf_host.setting gave out */
 };
 
 struct apps {

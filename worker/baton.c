@@ -120,6 +120,13 @@ baton_before_wait(struct baton *b)
 	return ok;
 }
 
+void
+baton_lock_waited(struct baton *b, uint64_t ns)
+{
+	atomic_fetch_add_explicit(&b->lock_ns, ns, memory_order_relaxed);
+	atomic_fetch_add_explicit(&b->n_locks, 1, memory_order_relaxed);
+}
+
 /* ---- running handlers -------------------------------------------------- */
 
 static void

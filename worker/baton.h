@@ -50,6 +50,9 @@ struct baton {
 	_Atomic unsigned queued;  /* requests that wait for a thread */
 	/* Of handlers that ended before the monitor saw them twice. */
 	_Atomic uint64_t short_wall_ns, short_busy_ns;
+	/* Waits for a lock that handlers share, as modules report them. */
+	_Atomic uint64_t lock_ns;
+	_Atomic unsigned n_locks;
 
 	pthread_t monitor;
 	pthread_mutex_t monitor_lock;
@@ -72,5 +75,8 @@ bool baton_serve(struct baton *);
 /* In a handler about to block: if this thread holds the baton, it passes it on.
  * false: nobody could take it (no memory for a thread): do not block. */
 bool baton_before_wait(struct baton *);
+
+/* A handler waited so long for a lock of its module. [any thread] */
+void baton_lock_waited(struct baton *, uint64_t ns);
 
 #endif

@@ -3,10 +3,12 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "conf/load.h"
 #include "conf/settings.h"
 #include "worker/conn.h"
 #include "worker/core.h"
@@ -67,9 +69,29 @@ host_fail(pf_app *app, const char *fmt, ...)
 {
 	va_list ap;
 
+	free(app->fail_text);
 	va_start(ap, fmt);
-	vsnprintf(app->fail_text, sizeof app->fail_text, fmt, ap);
+	if (vasprintf(&app->fail_text, fmt, ap) < 0)
+		app->fail_text = NULL;
 	va_end(ap);
+}
+
+/* Kept until the app is closed. */
+static const char *
+host_setting(pf_app *app, const char *name)
+{
+	struct setting_text *t = malloc(sizeof *t);
+
+	if (t == NULL)
+		return NULL;
+	t->text = setting_text(app->server, app->settings, name);
+	if (t->text == NULL) {
+		free(t);
+		return NULL;
+	}
+	t->next = app->setting_texts;
+	app->setting_texts = t;
+	return t->text;
 }
 
 /* ---- the request ------------------------------------------------------- */
@@ -245,6 +267,12 @@ host_wait_writable(pf_request *r, int timeout_ms)
 	return wait_until(r, waits_for_room, timeout_ms);
 }
 
+static void
+host_lock_waited(pf_request *r, uint64_t ns)
+{
+	baton_lock_waited(&r->worker->baton, ns);
+}
+
 /* ---- the end ----------------------------------------------------------- */
 
 /* A module that forgot its response must not leave a client waiting. */
@@ -310,4 +338,6 @@ const pf_host request_host = {
 	.abort = response_abort,
 	.done = host_done,
 	.respond = host_respond,
+	.setting = host_setting,
+	.lock_waited = host_lock_waited,
 };

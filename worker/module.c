@@ -12,6 +12,7 @@
 #include "worker/app.h"
 #include "worker/http/h1_conn.h"
 #include "worker/http/static.h"
+#include "worker/python_module.h"
 #include "worker/request.h"
 #include "worker/worker.h"
 
@@ -122,16 +123,42 @@ module_find(struct apps *apps, const char *path)
 	return NULL;
 }
 
+/* The file of an app's module, links followed, so that the same one is never
+ * loaded twice.  false: the reason is in f. */
+static bool
+app_module_path(const struct app_settings *s, char path[PATH_MAX],
+    struct failure *f)
+{
+	char name[64], found[PATH_MAX], why[PATH_MAX + 256];
+
+	if (s->type == APP_STATIC) {
+		snprintf(path, PATH_MAX, "static files");
+		return true;
+	}
+	if (s->type == APP_MODULE) {
+		module_path(s->target, found, sizeof found);
+	} else if (python_module_name(s->venv, name, sizeof name, why,
+		       sizeof why) == 0) {
+		module_path(name, found, sizeof found);
+	} else {
+		snprintf(f->text, f->size, "app %s: %s", s->name, why);
+		return false;
+	}
+	if (realpath(found, path) == NULL)
+		snprintf(path, PATH_MAX, "%s", found); /* dlopen says why */
+	return true;
+}
+
 /* The module of an app, loaded once however many apps it serves. */
 static struct module *
 module_get(struct apps *apps, const struct app_settings *s, struct failure *f)
 {
-	char path[PATH_MAX] = "static files";
+	char path[PATH_MAX];
 	struct module *m;
 	const char *why;
 
-	if (s->type == APP_MODULE)
-		module_path(s->target, path, sizeof path);
+	if (!app_module_path(s, path, f))
+		return NULL;
 	m = module_find(apps, path);
 	if (m != NULL)
 		return m;
@@ -141,8 +168,8 @@ module_get(struct apps *apps, const struct app_settings *s, struct failure *f)
 		snprintf(f->text, f->size, "app %s: out of memory", s->name);
 		return NULL;
 	}
-	why = s->type == APP_MODULE ? module_open(m) :
-				      module_adopt(m, &static_module);
+	why = s->type == APP_STATIC ? module_adopt(m, &static_module) :
+				      module_open(m);
 	if (why != NULL) {
 		snprintf(f->text, f->size, "app %s: target %s: %s", s->name,
 		    path, why);
@@ -162,7 +189,7 @@ refused(const struct pf_app *app, struct failure *f)
 {
 	snprintf(f->text, f->size, "app %s: module %s refuses: %s",
 	    app->settings->name, app->module->calls.name,
-	    app->fail_text[0] != '\0' ? app->fail_text : "no reason given");
+	    app->fail_text != NULL ? app->fail_text : "no reason given");
 	return WORKER_CANNOT_LOAD;
 }
 
@@ -171,6 +198,7 @@ app_init(struct pf_app *app, const struct settings *s, size_t i)
 {
 	const struct app_settings *a = &s->apps[i];
 
+	app->server = s;
 	app->settings = a;
 	app->body_limits = (struct body_limits){
 		.max = a->max_body,
@@ -249,6 +277,18 @@ apps_check(struct apps *apps, const struct settings *s, char *err,
 	return apps_each(apps, s, app_check, &f);
 }
 
+static void
+setting_texts_free(struct pf_app *app)
+{
+	struct setting_text *t;
+
+	while ((t = app->setting_texts) != NULL) {
+		app->setting_texts = t->next;
+		free(t->text);
+		free(t);
+	}
+}
+
 void
 apps_close(struct apps *apps)
 {
@@ -259,6 +299,8 @@ apps_close(struct apps *apps)
 
 		if (app->is_open && app->module->calls.close != NULL)
 			app->module->calls.close(app->state);
+		setting_texts_free(app);
+		free(app->fail_text);
 	}
 	free(apps->at);
 	while ((m = apps->modules) != NULL) {

@@ -119,6 +119,8 @@ adapt(struct baton *b, struct look *look)
 	sample_some(b, look, now, &s);
 	s.wall_ns += atomic_exchange(&b->short_wall_ns, 0);
 	s.busy_ns += atomic_exchange(&b->short_busy_ns, 0);
+	s.lock_ns = atomic_exchange(&b->lock_ns, 0);
+	s.n_locks = atomic_exchange(&b->n_locks, 0);
 	atomic_store(&b->limit, pool_step(&b->pool, &s));
 	if (b->pool.limit > was)
 		mail_wake(&b->worker->mailbox);

@@ -1,6 +1,7 @@
 /*
  * How many handlers may run at once: one more while requests queue and the
- * handlers mostly wait, half as many when they compute.  So an app that
+ * handlers mostly wait, half as many when they compute, or wait for each other
+ * at a lock of their interpreter.  So an app that
  * computes has the latency of few threads, one that waits the concurrency of
  * many.  Pure: time and measurements are arguments.
  */
@@ -12,7 +13,9 @@
 
 struct pool {
 	unsigned min, max, limit;
-	uint64_t wall_ns, busy_ns; /* the evidence since the last decision */
+	/* the evidence since the last decision */
+	uint64_t wall_ns, busy_ns, lock_ns;
+	unsigned n_locks;
 };
 
 /* What was seen of the handlers at work since the last step. */
@@ -21,6 +24,8 @@ struct pool_sample {
 	unsigned running; /* handlers at work off the loop */
 	uint64_t wall_ns; /* their time, summed */
 	uint64_t busy_ns; /* of it on a CPU or waiting for one */
+	uint64_t lock_ns; /* waits for a lock that handlers share, summed */
+	unsigned n_locks; /* how many */
 };
 
 void pool_init(struct pool *, unsigned min, unsigned max);

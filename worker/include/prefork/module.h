@@ -230,6 +230,18 @@ typedef struct pf_host {
 	 * done() is still due. [any] */
 	int (*respond)(pf_request *, unsigned status, const pf_header *,
 	    size_t n_headers, const pf_buf *, size_t n_bufs);
+
+	/* ---- for interpreters ------------------------------------------- */
+
+	/* A setting of the server or of the app's section as `prefork -T`
+	 * prints it: "server.workers" (a number, also if it is auto),
+	 * "app.venv". NULL: there is none of that name, or no memory. Valid as
+	 * long as the app. [main] */
+	const char *(*setting)(pf_app *, const char *name);
+	/* The handler of this request waited so long for a lock that handlers
+	 * share, as that of an interpreter: more threads would not have helped.
+	 * [handler] */
+	void (*lock_waited)(pf_request *, uint64_t ns);
 } pf_host;
 
 typedef struct pf_module {
@@ -258,6 +270,16 @@ typedef struct pf_module {
 	 * Not called when the worker is killed. [main] */
 	void (*close)(void *app);
 	void (*worker_fini)(void *module);
+
+	/* The handler of this request is over its request_timeout and its
+	 * client was answered: make it end, if that can be done. thread is its
+	 * thread's state. May come as the handler returns; must not block.
+	 * [any] */
+	void (*interrupt)(void *module, pf_request *, void *thread);
+	/* The stacks of all threads, as text for people, written to fd. Called
+	 * when a handler hangs, and from the handler of a fatal signal: may
+	 * take no lock and no memory. [any] */
+	void (*dump)(void *module, int fd);
 } pf_module;
 
 /* PREFORK_MODULE(.name = "hello", .on_request = hello); */
