@@ -19,6 +19,7 @@ DOCDIR  ?= $(DATADIR)/doc/prefork
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 SAN          ?=
+PYTHON_PC    ?= python3-embed
 WERROR       ?= 0
 FUZZ_SECONDS ?= 30
 SOAK_SECONDS ?= 600
@@ -118,6 +119,11 @@ EV_CFLAGS     := $(call system,$(call pkg,--cflags,libev,))
 EV_LIBS       := $(call pkg,--libs,libev,-lev)
 INIH_CFLAGS   := $(call system,$(call pkg,--cflags,inih,))
 INIH_LIBS     := $(call pkg,--libs,inih,-linih)
+# One module per minor version of Python: PYTHON_PC=python-3.12-embed
+PYTHON_CFLAGS := $(call system,$(call pkg,--cflags,$(PYTHON_PC),))
+PYTHON_LIBS   := $(call pkg,--libs,$(PYTHON_PC),)
+PYTHON_MINOR  := $(call pkg,--modversion,$(PYTHON_PC),)
+PYTHON_PREFIX := $(call pkg,--variable=exec_prefix,$(PYTHON_PC),)
 CMOCKA_CFLAGS := $(call system,$(call pkg,--cflags,cmocka,))
 CMOCKA_LIBS   := $(call pkg,--libs,cmocka,-lcmocka)
 endif
@@ -161,6 +167,8 @@ SOURCES := $(sort $(LIB_C) $(MAIN_C) $(CTL_C) $(DOCGEN_C) \
 BIN        := $(BUILD)/prefork
 CTL        := $(BUILD)/preforkctl
 MODULE_SO  := $(MODULES:%=$(BUILD)/modules/%.so)
+PYTHON_C   := $(wildcard worker/modules/python/*.c)
+PYTHON_SO  := $(PYTHON_MINOR:%=$(BUILD)/modules/python%.so)
 DOCGEN     := $(DOCGEN_C:%.c=$(BUILD)/tools/%)
 TESTS      := $(TEST_C:tests/unit/%.c=$(BUILD)/unit/%)
 TESTMOD_SO := $(foreach c,$(TESTMOD_C),$(BUILD)/tests/$(basename \
@@ -183,7 +191,10 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
   fuzz-run fuzzers bench soak install uninstall clean check-fresh coverage deps \
   deps-check test-programs FORCE
 
-all: $(BIN) $(CTL) $(MODULE_SO)
+all: $(BIN) $(CTL) $(MODULE_SO) $(PYTHON_SO)
+ifeq ($(PYTHON_SO),)
+	@echo 'prefork: not built: the Python module ($(PYTHON_PC) is missing)'
+endif
 
 # Objects depend on the flags they were made with.
 $(BUILD)/flags: FORCE
@@ -233,6 +244,19 @@ $(BUILD)/modules/$(1).so: $$(patsubst %.c,$(BUILD)/obj/%.o,$$(wildcard \
 	$$(call link,-shared $$^)
 endef
 $(foreach m,$(MODULES),$(eval $(call module-rule,$(m))))
+
+# The Python module stays in the process: its threads may outlive it.
+python_flags := -fPIC $(PYTHON_CFLAGS) \
+  -DPYTHON_EXECUTABLE='"$(PYTHON_PREFIX)/bin/python$(PYTHON_MINOR)"'
+$(BUILD)/obj/python$(PYTHON_MINOR)/%.o: worker/modules/python/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call compile,$(python_flags))
+$(BUILD)/obj/python$(PYTHON_MINOR)/interpreter.o: \
+  worker/modules/python/bootstrap.py
+$(PYTHON_SO): $(PYTHON_C:worker/modules/python/%.c=$(BUILD)/obj/python$(PYTHON_MINOR)/%.o)
+	@mkdir -p $(@D)
+	$(call link,-shared -Wl$(comma)-z$(comma)nodelete $^ $(PYTHON_LIBS))
+	$(if $(filter python3-embed,$(PYTHON_PC)),@ln -sf $(@F) $(@D)/python3.so)
 
 # tests/DIR/mod_NAME.c is a module that tests or benchmarks load.
 define testmod-rule

@@ -12,10 +12,10 @@ struct master;
 struct control_request {
 	char *line; /* without its newline; cut to pieces */
 	long uid, pid;
-	FILE *out;         /* for the records but the last */
+	FILE *out;                     /* for the records but the last */
 	char reason[TROUBLE_MAX + 64]; /* of the last one */
-	unsigned reload;   /* the answer comes when this generation is
-			      committed or rolled back; 0: it is complete */
+	unsigned reload; /* the answer comes when this generation is
+			    committed or rolled back; 0: it is complete */
 };
 
 enum control_exit control_run(struct master *, struct control_request *);

@@ -61,8 +61,9 @@ struct master {
 	uint64_t started_ns;
 	bool is_daemon, committed, over;
 	bool log_is_startup; /* the error log is where errors of the start go */
-	char trouble[TROUBLE_MAX]; /* the last worker that ended against our will */
-	int status;          /* what the program exits with */
+	char trouble[TROUBLE_MAX]; /* the last worker that ended against our
+				      will */
+	int status;                /* what the program exits with */
 };
 
 /* Takes the settings over.  Returns the exit status of the program. */

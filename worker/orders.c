@@ -1,7 +1,7 @@
 /* What the master says and is told; how a worker retires. */
 #include <errno.h>
-#include <stdarg.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 

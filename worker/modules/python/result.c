@@ -1,0 +1,219 @@
+/* What the application returned, to the client. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "python.h"
+
+/* ---- lists
+ * ------------------------------------------------------------------------ */
+
+static PyObject **
+items_of(PyObject *result, Py_ssize_t *n)
+{
+	if (PyList_CheckExact(result)) {
+		*n = PyList_GET_SIZE(result);
+		return ((PyListObject *)result)->ob_item;
+	}
+	if (PyTuple_CheckExact(result)) {
+		*n = PyTuple_GET_SIZE(result);
+		return ((PyTupleObject *)result)->ob_item;
+	}
+	return NULL;
+}
+
+static pf_buf
+buf_of(PyObject *bytes)
+{
+	return (pf_buf){ .p = PyBytes_AS_STRING(bytes),
+		.n = (size_t)PyBytes_GET_SIZE(bytes) };
+}
+
+bool
+result_in_one_go(PyObject *result, const struct start_response *s,
+    struct one_go *go)
+{
+	Py_ssize_t n = 0;
+	PyObject **item = items_of(result, &n);
+
+	*go = (struct one_go){ 0 };
+	if (item == NULL || n > 8 || !s->standard_reason || s->committed)
+		return false;
+	for (Py_ssize_t i = 0; i < n; i++) {
+		if (!PyBytes_CheckExact(item[i]))
+			return false;
+		go->buf[go->n] = buf_of(item[i]);
+		go->size += (int64_t)go->buf[go->n++].n;
+	}
+	return s->length < 0 || s->length == go->size;
+}
+
+/* All of a list at once: 1; 0: not all of it is bytes; -1. */
+static int
+send_list(PyObject **item, Py_ssize_t n, struct start_response *s)
+{
+	int64_t size = 0;
+	pf_buf *bufs;
+	int result;
+
+	for (Py_ssize_t i = 0; i < n; i++) {
+		if (!PyBytes_CheckExact(item[i]))
+			return 0;
+		size += PyBytes_GET_SIZE(item[i]);
+	}
+	bufs = PyMem_Malloc((size_t)(n + 1) * sizeof *bufs);
+	if (bufs == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	for (Py_ssize_t i = 0; i < n; i++)
+		bufs[i] = buf_of(item[i]);
+	result = start_commit(s, size);
+	if (result == 0)
+		result = start_write(s, bufs, (size_t)n);
+	PyMem_Free(bufs);
+	return result < 0 ? -1 : 1;
+}
+
+/* ---- everything else
+ * --------------------------------------------------------------- */
+
+static int
+send_block(PyObject *block, struct start_response *s, int64_t length)
+{
+	pf_buf buf;
+
+	if (!PyBytes_Check(block)) {
+		PyErr_Format(PyExc_TypeError,
+		    "the application returned %.100s where bytes are due",
+		    Py_TYPE(block)->tp_name);
+		return -1;
+	}
+	if (PyBytes_GET_SIZE(block) == 0)
+		return 0;
+	if (!s->committed && start_commit(s, length) < 0)
+		return -1;
+	buf = buf_of(block);
+	return start_write(s, &buf, 1);
+}
+
+/* Of an iterable that says it has one block, that block is all. */
+static bool
+has_one_block(PyObject *result)
+{
+	Py_ssize_t n = -1;
+
+	if (PyObject_HasAttrString((PyObject *)Py_TYPE(result), "__len__"))
+		n = PyObject_Length(result);
+	PyErr_Clear();
+	return n == 1;
+}
+
+static int
+send_blocks(PyObject *result, struct start_response *s)
+{
+	bool single = has_one_block(result);
+	PyObject *blocks = PyObject_GetIter(result), *block;
+	int bad = blocks == NULL ? -1 : 0;
+
+	while (bad == 0 && (block = PyIter_Next(blocks)) != NULL) {
+		bad = send_block(block, s,
+		    single && PyBytes_Check(block) ? PyBytes_GET_SIZE(block) :
+						     -1);
+		Py_DECREF(block);
+	}
+	Py_XDECREF(blocks);
+	return bad == 0 && PyErr_Occurred() ? -1 : bad;
+}
+
+/* Not a file, and not iterated byte by byte. */
+static int
+send_text_error(PyObject *result)
+{
+	PyErr_Format(PyExc_TypeError,
+	    "the application returned %.100s, not an iterable of bytes",
+	    Py_TYPE(result)->tp_name);
+	return -1;
+}
+
+static int
+send_any(PyObject *result, struct start_response *s)
+{
+	Py_ssize_t n = 0;
+	PyObject **item = items_of(result, &n);
+	int sent = 0;
+
+	if (PyUnicode_Check(result))
+		return send_text_error(result);
+	if (PyBytes_Check(result)) /* one block, as the peers take it */
+		return send_block(result, s, PyBytes_GET_SIZE(result));
+	if (Py_TYPE(result) == py.wrapper_type)
+		sent = file_wrapper_send(result, s);
+	else if (item != NULL && !s->committed)
+		sent = send_list(item, n, s);
+	if (sent != 0)
+		return sent < 0 ? -1 : 0;
+	return send_blocks(result, s);
+}
+
+int
+result_send(PyObject *result, struct start_response *s)
+{
+	bool is_head;
+
+	if (send_any(result, s) < 0)
+		return -1;
+	if (s->committed)
+		return 0;
+	/* no body: of HEAD's, this says nothing about GET's */
+	is_head = (py.host->info(s->request)->flags & PF_RF_HEAD) != 0;
+	return start_commit(s, is_head ? -1 : 0);
+}
+
+/* ---- the end
+ * ---------------------------------------------------------------------------
+ */
+
+void
+result_log_exception(const struct start_response *s, const char *where)
+{
+	const pf_info *info = py.host->info(s->request);
+	PyObject *kind, *value, *trace, *done;
+
+	PyErr_Fetch(&kind, &value, &trace);
+	PyErr_NormalizeException(&kind, &value, &trace);
+	py.host->log(s->app->app, PF_LOG_ERROR, "%.*s %.*s: exception in %s",
+	    (int)info->method.n, info->method.p,
+	    (int)(info->target.n < 256 ? info->target.n : 256), info->target.p,
+	    where);
+	done = PyObject_CallMethod(py.bootstrap, "log_exception", "OOO", kind,
+	    value != NULL ? value : Py_None, trace != NULL ? trace : Py_None);
+	if (done == NULL)
+		PyErr_Clear();
+	Py_XDECREF(done);
+	Py_XDECREF(kind);
+	Py_XDECREF(value);
+	Py_XDECREF(trace);
+}
+
+void
+result_close(PyObject *result, const struct start_response *s)
+{
+	static PyObject *name; /* of the interpreter, as long as it */
+	PyObject *close, *done;
+
+	if (name == NULL)
+		name = PyUnicode_InternFromString("close");
+	if (name == NULL || PyList_CheckExact(result) ||
+	    PyTuple_CheckExact(result) || PyBytes_Check(result))
+		return;
+	close = PyObject_GetAttr(result, name);
+	if (close == NULL) {
+		PyErr_Clear();
+		return;
+	}
+	done = PyObject_CallNoArgs(close);
+	if (done == NULL)
+		result_log_exception(s, "close()");
+	Py_XDECREF(done);
+	Py_DECREF(close);
+}
