@@ -66,7 +66,7 @@ WORKER_C := \
   worker/limits.c worker/mail.c worker/module.c worker/monitor.c \
   worker/net/accept.c \
   worker/net/deadline.c worker/net/gate.c worker/net/peer.c worker/net/share.c \
-  worker/orders.c worker/pool.c worker/python_module.c worker/ready.c worker/request.c worker/request_info.c \
+  worker/orders.c worker/pool.c worker/python_module.c worker/ready.c worker/report.c worker/request.c worker/request_info.c \
   worker/route.c worker/runner.c worker/warmup.c worker/worker.c
 
 MAIN_C    := master/main.c

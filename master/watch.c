@@ -1,9 +1,11 @@
-#include "master/watch.h"
+#include <signal.h>
+
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/scoreboard.h"
 #include "master/master.h"
 #include "master/stall.h"
+#include "master/watch.h"
 
 static void
 look_at(struct master *m, struct child *c, msec_t now)
@@ -19,6 +21,7 @@ look_at(struct master *m, struct child *c, msec_t now)
 		log_errorx("worker %u (%d) stands still for %.1f s: it is "
 			   "replaced, then killed",
 		    c->slot, (int)c->pid, (double)(now - heartbeat) / 1000.0);
+		kill(c->pid, SIGUSR2); /* it says what it is at */
 		ev.kind = SUP_STALLED;
 		break;
 	case STALL_REVIVED:

@@ -120,6 +120,27 @@ baton_before_wait(struct baton *b)
 	return ok;
 }
 
+bool
+baton_interrupt(struct baton *b, struct pf_request *r)
+{
+	struct module *m = r->app->module;
+	bool found = false;
+
+	if (m->calls.interrupt == NULL)
+		return false;
+	/* held all the while: the thread and its state stay */
+	pthread_mutex_lock(&b->lock);
+	for (struct runner *t = b->runners; t != NULL; t = t->next) {
+		if (t->current != r || atomic_load(&t->off_loop) == 0)
+			continue;
+		m->calls.interrupt(m->state, r,
+		    t->module_state[2 * (size_t)m->index]);
+		found = true;
+	}
+	pthread_mutex_unlock(&b->lock);
+	return found;
+}
+
 void
 baton_lock_waited(struct baton *b, uint64_t ns)
 {

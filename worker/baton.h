@@ -76,6 +76,10 @@ bool baton_serve(struct baton *);
  * false: nobody could take it (no memory for a thread): do not block. */
 bool baton_before_wait(struct baton *);
 
+/* Asks the module to end the handler of this request, if it is still at work.
+ * false: it cannot. */
+bool baton_interrupt(struct baton *, struct pf_request *);
+
 /* A handler waited so long for a lock of its module. [any thread] */
 void baton_lock_waited(struct baton *, uint64_t ns);
 

@@ -54,6 +54,7 @@ struct worker {
 
 	struct deadlines deadlines;
 	struct deadline_list header, body, send, keepalive, linger, queue;
+	struct deadline_list interrupted; /* handlers asked to end */
 	struct access_log access_log;
 
 	ev_io channel;

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "worker/core.h"
+#include "worker/report.h"
 #include "worker/request.h"
 #include "worker/runner.h"
 
@@ -80,6 +81,7 @@ runner_new(struct baton *b, bool is_main)
 void
 runner_begin(struct runner *t)
 {
+	report_thread_begin(t);
 	t->schedstat_fd = schedstat_open();
 	t->has_cpu_clock =
 	    pthread_getcpuclockid(pthread_self(), &t->cpu_clock) == 0;
@@ -111,6 +113,7 @@ runner_free(struct runner *t)
 		if (slot[1] != NULL && m->calls.thread_fini != NULL)
 			m->calls.thread_fini(m->state, slot[0]);
 	}
+	report_thread_end(t);
 	fd_close(&t->schedstat_fd);
 	free(t->module_state);
 	free(t);

@@ -16,6 +16,8 @@ struct runner {
 	struct runner *next; /* of baton.runners */
 	struct baton *baton;
 	bool is_main;
+	pthread_t id;
+	void *signal_stack;  /* NULL: none */
 	void **module_state; /* by module.index; NULL: not started */
 	uint64_t now_ns; /* its last handler ended, in this turn; 0: none did */
 	struct pf_request *current; /* written before the sequence turns odd */

@@ -15,10 +15,12 @@
 #include "worker/core.h"
 #include "worker/http/h1_conn.h"
 #include "worker/orders.h"
+#include "worker/report.h"
 #include "worker/request.h"
 #include "worker/worker.h"
 
-#define LINGER_NS (2 * NS_PER_S)
+#define LINGER_NS    (2 * NS_PER_S)
+#define INTERRUPT_NS (2 * NS_PER_S) /* then the worker is replaced */
 
 /* ---- boot -------------------------------------------------------------- */
 
@@ -35,7 +37,7 @@ static void
 signals_disregard(void)
 {
 	static const int list[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1,
-		SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH, SIGPIPE, SIGXFSZ };
+		SIGTTIN, SIGTTOU, SIGWINCH, SIGPIPE, SIGXFSZ };
 	struct sigaction sa = { .sa_handler = on_signal,
 		.sa_flags = SA_RESTART };
 
@@ -71,6 +73,7 @@ deadline_lists_init(struct worker *w)
 		    h1_idle_late },
 		{ &w->queue, s->queue_timeout_ms * NS_PER_MS, h1_queue_late },
 		{ &w->linger, LINGER_NS, h1_linger_late },
+		{ &w->interrupted, INTERRUPT_NS, h1_interrupted_late },
 	};
 
 	deadlines_init(&w->deadlines, w->loop);
@@ -194,6 +197,7 @@ worker_main(const struct heritage *h)
 
 	signals_disregard();
 	worker_init(&w, h);
+	report_install(&w);
 	w.status = worker_boot(&w, err, sizeof err);
 	if (w.status == WORKER_OK) {
 		warmup_start(&w.warmup, &w);

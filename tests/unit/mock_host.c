@@ -476,6 +476,22 @@ mock_respond(pf_request *r, unsigned status, const pf_header *h, size_t n,
 	return PF_OK;
 }
 
+/* "app.KEY" of the test's options. */
+static const char *
+mock_setting(pf_app *app, const char *name)
+{
+	return strncmp(name, "app.", 4) == 0 ?
+	    mock_option(app, name + 4, NULL) :
+	    NULL;
+}
+
+static void
+mock_lock_waited(pf_request *r, uint64_t ns)
+{
+	(void)r;
+	(void)ns;
+}
+
 const pf_host mock_host = {
 	.abi = PREFORK_ABI,
 	.size = sizeof(pf_host),
@@ -502,4 +518,6 @@ const pf_host mock_host = {
 	.abort = mock_abort,
 	.done = mock_done,
 	.respond = mock_respond,
+	.setting = mock_setting,
+	.lock_waited = mock_lock_waited,
 };

@@ -232,7 +232,7 @@ a_name_of_a_choice_is_spelled_exactly(void **state)
 		{ ROW_log_level, "warning", NULL, "" },
 		{ ROW_app_type, "static", "static", NULL },
 		{ ROW_app_type, "module", "module", NULL },
-		{ ROW_app_type, "wsgi", NULL, "" },
+		{ ROW_app_type, "cgi", NULL, "" },
 	};
 
 	(void)state;

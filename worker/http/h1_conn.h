@@ -18,6 +18,7 @@ void h1_body_late(struct deadline *, void *worker);
 void h1_send_late(struct deadline *, void *worker);
 void h1_idle_late(struct deadline *, void *worker);
 void h1_linger_late(struct deadline *, void *worker);
+void h1_interrupted_late(struct deadline *, void *worker);
 void h1_queue_late(struct deadline *, void *worker);
 void h1_handler_late(struct deadline *, void *app);
 

@@ -10,6 +10,7 @@
 #include "worker/core.h"
 #include "worker/http/h1_conn.h"
 #include "worker/ready.h"
+#include "worker/report.h"
 #include "worker/request.h"
 
 /* Bytes of a target in the error log. */
@@ -116,6 +117,24 @@ not_waited_for(struct pf_request *r)
 	r->stuck = true;
 }
 
+static void
+replace_worker(struct pf_request *r)
+{
+	worker_recycle(r->worker, "a handler of app %s is stuck",
+	    r->app->settings->name);
+}
+
+/* It had its chance. */
+void
+h1_interrupted_late(struct deadline *d, void *worker)
+{
+	struct pf_request *r = container_of(d, struct pf_request, deadline);
+
+	(void)worker;
+	if ((atomic_load(&r->phase) & REQUEST_RETURNED) == 0)
+		replace_worker(r);
+}
+
 /* on_request has not returned.  One that waits for its client is about to be
  * told: else whoever sends or reads slowly could have workers replaced. */
 static void
@@ -128,8 +147,11 @@ handler_stuck(struct pf_request *r)
 		return;
 	}
 	not_waited_for(r);
-	worker_recycle(w, "a handler of app %s is stuck",
-	    r->app->settings->name);
+	report_write(w, "has a handler over its request_timeout");
+	if (baton_interrupt(&w->baton, r))
+		deadline_set(&r->deadline, &w->interrupted, clock_now_ns());
+	else
+		replace_worker(r);
 }
 
 /* The handler keeps the request, and the client is not kept waiting. */

@@ -100,10 +100,10 @@ def end():
     sys.stderr.end_lines()
 
 
-def log_exception(what, kind, value, trace):
+def log_exception(kind, value, trace):
     """One write, so that the lines of two threads do not mix."""
-    lines = traceback.format_exception(kind, value, own_frames_off(trace))
-    sys.stderr.write(what + "\n" + "".join(lines) if what else "".join(lines))
+    sys.stderr.write("".join(
+        traceback.format_exception(kind, value, trace)))
 
 
 # ---- finding the application -----------------------------------------------

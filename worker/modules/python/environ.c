@@ -21,10 +21,12 @@ extern PyObject *_PyDict_NewPresized(Py_ssize_t) __attribute__((weak));
 
 #define KEYS(KEY)                                                              \
 	KEY(REQUEST_METHOD)                                                    \
-	KEY(SCRIPT_NAME) KEY(PATH_INFO) KEY(QUERY_STRING) KEY(REQUEST_URI)     \
-	    KEY(RAW_URI) KEY(CONTENT_TYPE) KEY(CONTENT_LENGTH)                 \
-		KEY(SERVER_NAME) KEY(SERVER_PORT) KEY(SERVER_PROTOCOL)         \
-		    KEY(SERVER_SOFTWARE) KEY(REMOTE_ADDR) KEY(REMOTE_PORT)
+	KEY(SCRIPT_NAME)                                                       \
+	KEY(PATH_INFO)                                                         \
+	KEY(QUERY_STRING) KEY(REQUEST_URI) KEY(RAW_URI) KEY(CONTENT_TYPE)      \
+	    KEY(CONTENT_LENGTH) KEY(SERVER_NAME) KEY(SERVER_PORT)              \
+		KEY(SERVER_PROTOCOL) KEY(SERVER_SOFTWARE) KEY(REMOTE_ADDR)     \
+		    KEY(REMOTE_PORT)
 
 static struct {
 #define KEY(name) PyObject *name;

@@ -187,8 +187,11 @@ result_log_exception(const struct start_response *s, const char *where)
 	    where);
 	done = PyObject_CallMethod(py.bootstrap, "log_exception", "OOO", kind,
 	    value != NULL ? value : Py_None, trace != NULL ? trace : Py_None);
-	if (done == NULL)
+	if (done == NULL) {
 		PyErr_Clear();
+		py.host->log(s->app->app, PF_LOG_ERROR,
+		    "no memory for its traceback");
+	}
 	Py_XDECREF(done);
 	Py_XDECREF(kind);
 	Py_XDECREF(value);

@@ -1,0 +1,239 @@
+#include <execinfo.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/heritage.h"
+#include "common/log.h"
+#include "conf/settings.h"
+#include "worker/core.h"
+#include "worker/report.h"
+#include "worker/request.h"
+#include "worker/runner.h"
+
+#define LINE_BYTES    512
+#define TARGET_LOGGED 256
+#define STACK_BYTES   65536 /* of a signal handler */
+#define FRAMES_MAX    64
+
+static struct worker *the_worker; /* written before signals are caught */
+
+/* ---- lines, without a lock or memory ------------------------------------- */
+
+struct line {
+	size_t n;
+	char text[LINE_BYTES];
+};
+
+/* Control bytes become ?, so that no client's text can forge a line. */
+static void
+put(struct line *l, const char *p, size_t n)
+{
+	for (size_t i = 0; i < n && l->n < sizeof l->text - 1; i++)
+		l->text[l->n++] =
+		    (unsigned char)p[i] < 0x20 || p[i] == 0x7f ? '?' : p[i];
+}
+
+static void
+put_text(struct line *l, const char *text)
+{
+	put(l, text, strlen(text));
+}
+
+static void
+put_number(struct line *l, uint64_t v, unsigned base, int digits)
+{
+	char out[24];
+	int at = sizeof out;
+
+	do {
+		out[--at] = "0123456789abcdef"[v % base];
+		v /= base;
+	} while (v > 0 || (int)sizeof out - at < digits);
+	put(l, out + at, sizeof out - (size_t)at);
+}
+
+static void
+put_seconds(struct line *l, uint64_t ns)
+{
+	put_number(l, ns / NS_PER_S, 10, 1);
+	put_text(l, ".");
+	put_number(l, ns % NS_PER_S / NS_PER_MS, 10, 3);
+	put_text(l, " s");
+}
+
+static void
+line_out(struct line *l)
+{
+	ssize_t written;
+
+	l->text[l->n++] = '\n';
+	written = write(log_fd(), l->text, l->n);
+	(void)written; /* there is no other place to complain to */
+}
+
+/* ---- what threads are at ---------------------------------------------------
+ */
+
+static bool
+is_in_handler(const struct baton *b, const struct runner *t)
+{
+	return atomic_load(&t->off_loop) != 0 ||
+	    (b->holder == t && (atomic_load(&b->seq) & 1) != 0);
+}
+
+static void
+put_request(struct line *l, const struct pf_request *r)
+{
+	struct str method = request_str(r, r->head.method);
+	struct str target = request_str(r, r->head.target);
+
+	put_text(l, "app ");
+	put_text(l, r->app->settings->name);
+	put_text(l, ", ");
+	put(l, method.p, method.n);
+	put_text(l, " ");
+	put(l, target.p, target.n < TARGET_LOGGED ? target.n : TARGET_LOGGED);
+	put_text(l, ", for ");
+	put_seconds(l, clock_now_ns() - r->run_ns);
+}
+
+/* The lists are read without their lock: whoever holds it may be the one that
+ * crashed. */
+static void
+write_threads(const struct worker *w)
+{
+	for (const struct runner *t = w->baton.runners; t != NULL;
+	     t = t->next) {
+		struct line l = { 0 };
+
+		if (!is_in_handler(&w->baton, t) || t->current == NULL)
+			continue;
+		put_text(&l, "thread 0x");
+		put_number(&l, (uint64_t)t->id, 16, 16);
+		put_text(&l, ": ");
+		put_request(&l, t->current);
+		if (pthread_equal(t->id, pthread_self()))
+			put_text(&l, " (this thread)");
+		line_out(&l);
+	}
+}
+
+static void
+write_stacks(const struct worker *w)
+{
+	for (const struct module *m = w->apps.modules; m != NULL; m = m->next)
+		if (m->started && m->calls.dump != NULL)
+			m->calls.dump(m->state, log_fd());
+}
+
+void
+report_write(const struct worker *w, const char *why)
+{
+	struct line l = { 0 };
+
+	put_text(&l, "worker ");
+	put_number(&l, w->heritage->slot, 10, 1);
+	put_text(&l, " (");
+	put_number(&l, (uint64_t)getpid(), 10, 1);
+	put_text(&l, ") ");
+	put_text(&l, why);
+	line_out(&l);
+	write_threads(w);
+	write_stacks(w);
+}
+
+/* ---- signals
+ * ------------------------------------------------------------------ */
+
+static void
+on_stand_still(int signo)
+{
+	(void)signo;
+	report_write(the_worker, "stands still");
+}
+
+static void
+on_fatal(int signo, siginfo_t *info, void *context)
+{
+	struct line why = { 0 };
+	void *frame[FRAMES_MAX];
+	const char *name = sigabbrev_np(signo);
+	int n;
+
+	(void)context;
+	put_text(&why, "SIG");
+	put_text(&why, name != NULL ? name : "?");
+	if (info->si_code > 0 && signo != SIGABRT) { /* the kernel's */
+		put_text(&why, " at 0x");
+		put_number(&why, (uint64_t)(uintptr_t)info->si_addr, 16, 1);
+	}
+	why.text[why.n] = '\0';
+	report_write(the_worker, why.text);
+	n = backtrace(frame, FRAMES_MAX);
+	backtrace_symbols_fd(frame, n, log_fd());
+	raise(signo); /* with the default action, when we return */
+}
+
+static void catch (int signo, void (*handler)(int, siginfo_t *, void *))
+{
+	struct sigaction sa = { .sa_sigaction = handler,
+		.sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND) };
+
+	sigemptyset(&sa.sa_mask);
+	sigaction(signo, &sa, NULL);
+}
+
+void
+report_install(struct worker *w)
+{
+	static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT,
+		SIGSYS };
+	struct sigaction sa = { .sa_handler = on_stand_still,
+		.sa_flags = SA_RESTART | SA_ONSTACK };
+	void *frame[1];
+
+	the_worker = w;
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGUSR2, &sa, NULL);
+	(void)backtrace(frame, 1); /* loads what it needs, now */
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+	for (size_t i = 0; i < sizeof fatal / sizeof fatal[0]; i++)
+		catch (fatal[i], on_fatal);
+#else
+	(void)fatal; /* the sanitizer has its own */
+	(void)catch;
+	(void)on_fatal;
+#endif
+}
+
+void
+report_thread_begin(struct runner *t)
+{
+	stack_t stack = { .ss_size = STACK_BYTES };
+
+	t->id = pthread_self();
+	t->signal_stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (t->signal_stack == MAP_FAILED) {
+		t->signal_stack = NULL;
+		return;
+	}
+	stack.ss_sp = t->signal_stack;
+	sigaltstack(&stack, NULL);
+}
+
+void
+report_thread_end(struct runner *t)
+{
+	stack_t none = { .ss_flags = SS_DISABLE };
+
+	if (t->signal_stack == NULL)
+		return;
+	sigaltstack(&none, NULL);
+	munmap(t->signal_stack, STACK_BYTES);
+	t->signal_stack = NULL;
+}
