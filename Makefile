@@ -161,14 +161,15 @@ LIB_C := $(COMMON_C) $(CONF_C) $(filter-out $(MAIN_C),$(MASTER_C)) $(WORKER_C)
 LIB_O := $(LIB_C:%.c=$(BUILD)/obj/%.o)
 LIB   := $(BUILD)/libprefork.a
 MOCK_LIB := $(BUILD)/libmock.a
-SOURCES := $(sort $(LIB_C) $(MAIN_C) $(CTL_C) $(DOCGEN_C) \
+PYTHON_C := $(wildcard worker/modules/python/*.c)
+SOURCES := $(sort $(LIB_C) $(MAIN_C) $(CTL_C) $(DOCGEN_C) $(PYTHON_C) \
   $(foreach m,$(MODULES),$(wildcard worker/modules/$(m)/*.c)))
 
 BIN        := $(BUILD)/prefork
 CTL        := $(BUILD)/preforkctl
 MODULE_SO  := $(MODULES:%=$(BUILD)/modules/%.so)
-PYTHON_C   := $(wildcard worker/modules/python/*.c)
 PYTHON_SO  := $(PYTHON_MINOR:%=$(BUILD)/modules/python%.so)
+PYTHON_LINK := $(BUILD)/modules/python3.so
 DOCGEN     := $(DOCGEN_C:%.c=$(BUILD)/tools/%)
 TESTS      := $(TEST_C:tests/unit/%.c=$(BUILD)/unit/%)
 TESTMOD_SO := $(foreach c,$(TESTMOD_C),$(BUILD)/tests/$(basename \
@@ -256,7 +257,7 @@ $(BUILD)/obj/python$(PYTHON_MINOR)/interpreter.o: \
 $(PYTHON_SO): $(PYTHON_C:worker/modules/python/%.c=$(BUILD)/obj/python$(PYTHON_MINOR)/%.o)
 	@mkdir -p $(@D)
 	$(call link,-shared -Wl$(comma)-z$(comma)nodelete $^ $(PYTHON_LIBS))
-	$(if $(filter python3-embed,$(PYTHON_PC)),@ln -sf $(@F) $(@D)/python3.so)
+	$(if $(filter python3-embed,$(PYTHON_PC)),@ln -sf $(@F) $(PYTHON_LINK))
 
 # tests/DIR/mod_NAME.c is a module that tests or benchmarks load.
 define testmod-rule
@@ -374,7 +375,7 @@ check-docs: $(DOCGEN)
 tidy:
 	@printf '%s\n' $(SOURCES) $(TEST_C) $(MOCK_C) $(TESTMOD_C) $(BENCH_C) \
 	  $(FUZZ_C) | xargs -P 2 -I{} $(CLANG_TIDY) --quiet {} -- -std=gnu11 \
-	  $(PF_CPPFLAGS) 2>/dev/null
+	  $(PF_CPPFLAGS) $(python_flags) 2>/dev/null
 
 ## analyze       gcc -fanalyzer over common, conf and master
 # Its leak checks are off: gcc 12 loses an allocation that moves into a struct
@@ -412,7 +413,10 @@ install: all
 	  $(DESTDIR)$(INCDIR)/prefork $(DESTDIR)$(DOCDIR)/conf/site
 	install -m 755 $(BIN) $(DESTDIR)$(SBINDIR)/prefork
 	install -m 755 $(CTL) $(DESTDIR)$(BINDIR)/preforkctl
-	install -m 755 $(MODULE_SO) $(DESTDIR)$(LIBDIR)/prefork/modules
+	install -m 755 $(MODULE_SO) $(PYTHON_SO) \
+	  $(DESTDIR)$(LIBDIR)/prefork/modules
+	[ ! -e $(PYTHON_LINK) ] || cp -d $(PYTHON_LINK) \
+	  $(DESTDIR)$(LIBDIR)/prefork/modules
 	install -m 644 worker/include/prefork/module.h \
 	  worker/include/prefork/headers.def $(DESTDIR)$(INCDIR)/prefork
 	install -m 644 conf/server.ini $(DESTDIR)$(DOCDIR)/server.ini
@@ -425,7 +429,8 @@ install: all
 	  install -d $$d && install -m 644 man/$$m $$d/$$m || exit 1; done
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/prefork $(DESTDIR)$(BINDIR)/preforkctl
-	rm -f $(MODULES:%=$(DESTDIR)$(LIBDIR)/prefork/modules/%.so)
+	rm -f $(MODULES:%=$(DESTDIR)$(LIBDIR)/prefork/modules/%.so) \
+	  $(DESTDIR)$(LIBDIR)/prefork/modules/python3*.so
 	rm -f $(DESTDIR)$(INCDIR)/prefork/module.h \
 	  $(DESTDIR)$(INCDIR)/prefork/headers.def
 	rm -f $(DESTDIR)$(DOCDIR)/server.ini $(SITE:%=$(DESTDIR)$(DOCDIR)/%)

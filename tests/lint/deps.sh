@@ -15,6 +15,7 @@ header:stdio.h       libc6-dev         glibc-devel       glibc       musl-dev
 cmd:pkg-config       pkg-config        pkgconf-pkg-config pkgconf    pkgconf
 header:ev.h          libev-dev         libev-devel       libev       libev-dev
 header:ini.h         libinih-dev       inih-devel        libinih     inih-dev
+pc:python3-embed     python3-dev       python3-devel     python      python3-dev
 '
 things_check='
 header:cmocka.h      libcmocka-dev     libcmocka-devel   cmocka      cmocka-dev
@@ -36,6 +37,7 @@ cmd:systemd-analyze  systemd           systemd           systemd     systemd
 have() {
 	case $1 in
 	cmd:*) command -v "${1#*:}" ;;
+	pc:*) pkg-config --exists "${1#*:}" ;;
 	header:*)
 		printf '#include <stddef.h>\n#include <stdarg.h>
 			#include <stdint.h>\n#include <setjmp.h>

@@ -17,16 +17,19 @@ struct environ_template {
 /* Entries a request usually ends with: a copy keeps the size of its table, so
  * that adding to it need not make a larger one. */
 #define TEMPLATE_ENTRIES 40
-extern PyObject *_PyDict_NewPresized(Py_ssize_t) __attribute__((weak));
+#if PY_VERSION_HEX >= 0x030d0000
+extern PyObject *_PyDict_NewPresized(Py_ssize_t);
+#endif
+#pragma weak _PyDict_NewPresized
 
 #define KEYS(KEY)                                                              \
 	KEY(REQUEST_METHOD)                                                    \
 	KEY(SCRIPT_NAME)                                                       \
 	KEY(PATH_INFO)                                                         \
-	KEY(QUERY_STRING) KEY(REQUEST_URI) KEY(RAW_URI) KEY(CONTENT_TYPE)      \
-	    KEY(CONTENT_LENGTH) KEY(SERVER_NAME) KEY(SERVER_PORT)              \
-		KEY(SERVER_PROTOCOL) KEY(SERVER_SOFTWARE) KEY(REMOTE_ADDR)     \
-		    KEY(REMOTE_PORT)
+	KEY(QUERY_STRING)                                                      \
+	KEY(REQUEST_URI) KEY(RAW_URI) KEY(CONTENT_TYPE) KEY(CONTENT_LENGTH)    \
+	    KEY(SERVER_NAME) KEY(SERVER_PORT) KEY(SERVER_PROTOCOL)             \
+		KEY(SERVER_SOFTWARE) KEY(REMOTE_ADDR) KEY(REMOTE_PORT)
 
 static struct {
 #define KEY(name) PyObject *name;

@@ -48,18 +48,28 @@ thread_new(void)
 }
 
 static void
-forget_values(struct thread *t)
+unpark(struct thread *t)
 {
-	for (size_t i = 0; i < PF_H_COUNT; i++)
-		Py_CLEAR(t->value[i]);
+	Py_CLEAR(t->parked[0]);
+	Py_CLEAR(t->parked[1]);
+}
+
+static void
+forget_names(struct thread *t)
+{
 	for (size_t i = 0; i < NAME_PLACES; i++) {
 		Py_CLEAR(t->other[i].key);
 		Py_CLEAR(t->other[i].value);
 	}
+}
+
+static void
+forget_values(struct thread *t)
+{
+	for (size_t i = 0; i < PF_H_COUNT; i++)
+		Py_CLEAR(t->value[i]);
 	Py_CLEAR(t->remote_addr);
 	Py_CLEAR(t->method);
-	Py_CLEAR(t->parked[0]);
-	Py_CLEAR(t->parked[1]);
 }
 
 void
@@ -72,6 +82,8 @@ thread_free(struct thread *t)
 		continue;
 	*at = t->next;
 	forget_values(t);
+	forget_names(t);
+	unpark(t);
 	if (t->is_main) {
 		PyEval_SaveThread();
 	} else {
@@ -95,8 +107,7 @@ gil_enter(struct thread *t, pf_request *req)
 	if (!alone)
 		py.host->lock_waited(req, now_ns() - began);
 	atomic_fetch_add_explicit(&t->turn, 1, memory_order_relaxed);
-	Py_CLEAR(t->parked[0]);
-	Py_CLEAR(t->parked[1]);
+	unpark(t);
 }
 
 void

@@ -103,6 +103,8 @@ void thread_free(struct thread *);
 /* Without the GIL; holds it on return, and a turn of the thread begins. */
 void gil_enter(struct thread *, pf_request *);
 void gil_leave(struct thread *);
+/* Without the GIL: releases what gil_enter() would. */
+void gil_unpark(struct thread *);
 /* Around something that takes its time. */
 #define GIL_RELEASED(statement)                                                \
 	do {                                                                   \

@@ -126,12 +126,8 @@ send_in_one_go(struct call *c, struct thread *t, const struct one_go *go)
 	if (py.host->respond(c->request, s->status, s->headers, s->n, go->buf,
 		go->n) < 0)
 		respond_500(c->request);
-	if (go->size > PARK_BYTES) {
-		PyEval_RestoreThread(t->state);
-		Py_CLEAR(t->parked[0]);
-		Py_CLEAR(t->parked[1]);
-		PyEval_SaveThread();
-	}
+	if (go->size > PARK_BYTES)
+		gil_unpark(t);
 }
 
 void
