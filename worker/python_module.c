@@ -1,8 +1,21 @@
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "worker/python_module.h"
+
+static int
+version(const char *text, unsigned *major, unsigned *minor)
+{
+	char *end;
+
+	*major = (unsigned)strtoul(text, &end, 10);
+	if (*end != '.')
+		return 0;
+	*minor = (unsigned)strtoul(end + 1, NULL, 10);
+	return *major > 0;
+}
 
 /* "version = 3.11.2" of the standard library's venv, "version_info =
  * 3.11.2.final.0" of virtualenv. */
@@ -21,7 +34,7 @@ python_version_line(const char *line, unsigned *major, unsigned *minor)
 		value += strspn(value, " \t");
 		if (*value++ != '=')
 			continue;
-		return sscanf(value, "%u.%u", major, minor) == 2;
+		return version(value, major, minor);
 	}
 	return 0;
 }

@@ -32,9 +32,14 @@ struct line {
 static void
 put(struct line *l, const char *p, size_t n)
 {
-	for (size_t i = 0; i < n && l->n < sizeof l->text - 1; i++)
-		l->text[l->n++] =
-		    (unsigned char)p[i] < 0x20 || p[i] == 0x7f ? '?' : p[i];
+	for (size_t i = 0; i < n && l->n < sizeof l->text - 1; i++) {
+		bool control = (unsigned char)p[i] < 0x20 || p[i] == 0x7f;
+
+		if (control)
+			l->text[l->n++] = '?';
+		else
+			l->text[l->n++] = p[i];
+	}
 }
 
 static void

@@ -27,9 +27,11 @@ extern PyObject *_PyDict_NewPresized(Py_ssize_t);
 	KEY(SCRIPT_NAME)                                                       \
 	KEY(PATH_INFO)                                                         \
 	KEY(QUERY_STRING)                                                      \
-	KEY(REQUEST_URI) KEY(RAW_URI) KEY(CONTENT_TYPE) KEY(CONTENT_LENGTH)    \
-	    KEY(SERVER_NAME) KEY(SERVER_PORT) KEY(SERVER_PROTOCOL)             \
-		KEY(SERVER_SOFTWARE) KEY(REMOTE_ADDR) KEY(REMOTE_PORT)
+	KEY(REQUEST_URI)                                                       \
+	KEY(RAW_URI)                                                           \
+	KEY(CONTENT_TYPE) KEY(CONTENT_LENGTH) KEY(SERVER_NAME)                 \
+	    KEY(SERVER_PORT) KEY(SERVER_PROTOCOL) KEY(SERVER_SOFTWARE)         \
+		KEY(REMOTE_ADDR) KEY(REMOTE_PORT)
 
 static struct {
 #define KEY(name) PyObject *name;
@@ -40,20 +42,23 @@ static struct {
 	PyObject *http10, *http11, *empty, *get, *post, *root;
 } names;
 
-/* ---- made once -------------------------------------------------------------
- */
+/* ---- made once ---------------------------------------------------------- */
 
 /* HTTP_X_NAME for x-name, in out, which has room for n + 5 bytes. */
 static void
 header_key(const char *name, size_t n, char *out)
 {
-	memcpy(out, "HTTP_", 5);
-	for (size_t i = 0; i < n; i++) {
-		char c = name[i];
+	static const char prefix[5] = { 'H', 'T', 'T', 'P', '_' };
 
-		out[5 + i] = c == '-'    ? '_' :
-		    c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') :
-					   c;
+	memcpy(out, prefix, sizeof prefix);
+	for (size_t i = 0; i < n; i++) {
+		bool lower = name[i] >= 'a' && name[i] <= 'z';
+
+		out[5 + i] = name[i];
+		if (name[i] == '-')
+			out[5 + i] = '_';
+		else if (lower)
+			out[5 + i] &= '\x5f';
 	}
 }
 
@@ -111,8 +116,7 @@ environ_init(void)
 	return bad != 0 ? -1 : intern_headers();
 }
 
-/* ---- values ----------------------------------------------------------------
- */
+/* ---- values ------------------------------------------------------------- */
 
 static bool
 is_ascii(const char *p, size_t n)
@@ -183,8 +187,7 @@ number(uint64_t n)
 	    (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)n));
 }
 
-/* ---- the template
- * ------------------------------------------------------------ */
+/* ---- the template ------------------------------------------------------- */
 
 /* Of what the application is told once and for all. */
 static int
@@ -284,8 +287,7 @@ environ_templates_free(struct wsgi_app *app)
 	}
 }
 
-/* ---- headers
- * ----------------------------------------------------------------- */
+/* ---- headers ------------------------------------------------------------ */
 
 /* The place of a header without a number, with its key; NULL and an
  * exception. */
@@ -374,8 +376,7 @@ put_header(PyObject *d, struct thread *t, const pf_header *h)
 	return result;
 }
 
-/* ---- the request
- * ---------------------------------------------------------------- */
+/* ---- the request -------------------------------------------------------- */
 
 static PyObject *
 method_text(struct thread *t, pf_str m)

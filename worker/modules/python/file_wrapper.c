@@ -17,8 +17,7 @@ struct wrapper {
 static PyObject *plain[3];
 static PyObject *temporary; /* tempfile's wrapper of one of them */
 
-/* ---- is it a file?
- * -------------------------------------------------------------- */
+/* ---- is it a file? ------------------------------------------------------ */
 
 /* Borrowed from the wrapper or its file; NULL: it is none. */
 static PyObject *
@@ -103,8 +102,7 @@ file_wrapper_send(PyObject *wrapper, struct start_response *s)
 	return send_range(s, fd, offset, length);
 }
 
-/* ---- the object
- * -------------------------------------------------------------------- */
+/* ---- the object --------------------------------------------------------- */
 
 static PyObject *
 wrapper_new(PyTypeObject *type, PyObject *args, PyObject *named)

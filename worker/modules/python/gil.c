@@ -12,8 +12,7 @@
 static struct thread *threads;    /* guarded by the GIL */
 static _Atomic unsigned n_inside; /* handlers that have or want the GIL */
 
-/* ---- threads ---------------------------------------------------------------
- */
+/* ---- threads ------------------------------------------------------------ */
 
 static uint64_t
 now_ns(void)
@@ -93,8 +92,7 @@ thread_free(struct thread *t)
 	free(t);
 }
 
-/* ---- entry and exit
- * ---------------------------------------------------------- */
+/* ---- entry and exit ----------------------------------------------------- */
 
 void
 gil_enter(struct thread *t, pf_request *req)
@@ -122,8 +120,15 @@ gil_leave(struct thread *t)
 	atomic_fetch_sub(&n_inside, 1);
 }
 
-/* ---- interrupting
- * ------------------------------------------------------------ */
+void
+gil_unpark(struct thread *t)
+{
+	PyEval_RestoreThread(t->state);
+	unpark(t);
+	PyEval_SaveThread();
+}
+
+/* ---- interrupting ------------------------------------------------------- */
 
 /* Whoever interrupts needs the GIL, which the loop must not wait for: a thread
  * of its own does. */
@@ -205,8 +210,7 @@ gil_interrupt(void *module, pf_request *req, void *thread)
 	pthread_mutex_unlock(&interrupter.lock);
 }
 
-/* ---- stacks
- * -------------------------------------------------------------------- */
+/* ---- stacks ------------------------------------------------------------- */
 
 /* As faulthandler has it: needs no GIL, and is fit for a signal handler.  Not
  * exported by every version. */

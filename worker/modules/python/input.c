@@ -19,8 +19,7 @@ struct builder {
 	size_t n, size;
 };
 
-/* ---- reading
- * ----------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------ */
 
 static int
 wait_readable(struct input *in)
@@ -150,8 +149,7 @@ read_line(struct input *in, size_t limit)
 	return built(&b, result);
 }
 
-/* ---- the methods
- * ------------------------------------------------------------- */
+/* ---- the methods -------------------------------------------------------- */
 
 /* The one argument of read and its like: None and negative are no limit. */
 static int
@@ -229,8 +227,7 @@ input_next(PyObject *self)
 	return line;
 }
 
-/* ---- the object
- * ---------------------------------------------------------------- */
+/* ---- the object --------------------------------------------------------- */
 
 PyObject *
 input_new(pf_request *req)

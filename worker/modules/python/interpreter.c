@@ -19,7 +19,7 @@ __asm__(".pushsection .rodata\n"
 	".popsection\n");
 extern const char bootstrap_text[] __attribute__((visibility("hidden")));
 
-/* ---- before it runs ------------------------------------------------------ */
+/* ---- before it runs ----------------------------------------------------- */
 
 /* C extensions of the distribution are not linked with libpython: its symbols
  * must be visible to all, and modules are loaded with RTLD_LOCAL. */
@@ -41,10 +41,11 @@ static int
 version_check(pf_app *app)
 {
 	const char *running = Py_GetVersion();
-	unsigned major = 0, minor = 0;
+	char ours[16];
+	int n = snprintf(ours, sizeof ours, "%d.%d.", PY_MAJOR_VERSION,
+	    PY_MINOR_VERSION);
 
-	if (sscanf(running, "%u.%u", &major, &minor) == 2 &&
-	    major == PY_MAJOR_VERSION && minor == PY_MINOR_VERSION)
+	if (strncmp(running, ours, (size_t)n) == 0)
 		return 0;
 	py.host->fail(app, "built for Python %d.%d, loaded with %s",
 	    PY_MAJOR_VERSION, PY_MINOR_VERSION, running);
@@ -87,8 +88,7 @@ executable_path(const char *venv, char *out, size_t size)
 	return 0;
 }
 
-/* ---- starting --------------------------------------------------------------
- */
+/* ---- starting ----------------------------------------------------------- */
 
 static int
 refuse_status(pf_app *app, PyStatus s)

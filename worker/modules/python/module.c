@@ -94,6 +94,7 @@ check(const pf_host *host, pf_app *app)
 
 	if (py.main == NULL && start(host, app, &module) < 0)
 		return -1;
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the process ends */
 	return open_app(host, app, &py, &state);
 }
 

@@ -118,12 +118,12 @@ void gil_dump(void *module, int fd);
 int gil_init(void);
 void gil_end(void); /* without the GIL */
 
-/* ---- wsgi.c -------------------------------------------------------------- */
+/* ---- wsgi.c ------------------------------------------------------------- */
 
 /* pf_module.on_request; without the GIL. */
 void wsgi_request(void *app, pf_request *, void *thread);
 
-/* ---- environ.c ----------------------------------------------------------- */
+/* ---- environ.c ---------------------------------------------------------- */
 
 int environ_init(void);
 PyObject *environ_new(struct wsgi_app *, struct thread *, const pf_info *,
@@ -132,14 +132,14 @@ void environ_templates_free(struct wsgi_app *);
 /* Bytes as a str of the same code points (ISO-8859-1). */
 PyObject *latin1(const char *, size_t);
 
-/* ---- input.c ------------------------------------------------------------- */
+/* ---- input.c ------------------------------------------------------------ */
 
 int input_init(void);
 PyObject *input_new(pf_request *);
 /* The request is over: whoever kept the object gets errors from it. */
 void input_detach(PyObject *);
 
-/* ---- start_response.c ---------------------------------------------------- */
+/* ---- start_response.c --------------------------------------------------- */
 
 #define START_INLINE 24 /* headers without an allocation */
 
@@ -175,7 +175,7 @@ void start_detach(struct start_response *);
 /* The exception for an error of a function of the host. */
 void raise_result(int result);
 
-/* ---- result.c ------------------------------------------------------------ */
+/* ---- result.c ----------------------------------------------------------- */
 
 /* A whole body in a few pieces: it can be sent without the GIL. */
 struct one_go {
@@ -192,7 +192,7 @@ void result_close(PyObject *result, const struct start_response *);
 /* The pending exception, which is cleared. */
 void result_log_exception(const struct start_response *, const char *where);
 
-/* ---- file_wrapper.c ------------------------------------------------------ */
+/* ---- file_wrapper.c ----------------------------------------------------- */
 
 int file_wrapper_init(void);
 /* 1: sent with sendfile; 0: it is no regular file, iterate; -1. */

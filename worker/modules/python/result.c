@@ -4,8 +4,7 @@
 
 #include "python.h"
 
-/* ---- lists
- * ------------------------------------------------------------------------ */
+/* ---- lists -------------------------------------------------------------- */
 
 static PyObject **
 items_of(PyObject *result, Py_ssize_t *n)
@@ -74,8 +73,7 @@ send_list(PyObject **item, Py_ssize_t n, struct start_response *s)
 	return result < 0 ? -1 : 1;
 }
 
-/* ---- everything else
- * --------------------------------------------------------------- */
+/* ---- everything else ---------------------------------------------------- */
 
 static int
 send_block(PyObject *block, struct start_response *s, int64_t length)
@@ -169,9 +167,7 @@ result_send(PyObject *result, struct start_response *s)
 	return start_commit(s, is_head ? -1 : 0);
 }
 
-/* ---- the end
- * ---------------------------------------------------------------------------
- */
+/* ---- the end ------------------------------------------------------------ */
 
 void
 result_log_exception(const struct start_response *s, const char *where)

@@ -8,8 +8,7 @@
 /* Above this a copy to the socket is not made with the GIL held. */
 #define RELEASE_BYTES 65536
 
-/* ---- errors
- * -------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------- */
 
 void
 raise_result(int result)
@@ -37,8 +36,7 @@ raise_result(int result)
 	}
 }
 
-/* ---- what the application says ----------------------------------------------
- */
+/* ---- what the application says ------------------------------------------ */
 
 /* tchar of RFC 9110 5.6.2. */
 static bool
@@ -274,8 +272,7 @@ take_headers(struct start_response *s, PyObject *list)
 	return 0;
 }
 
-/* ---- start_response(status, headers, exc_info=None)
- * --------------------------- */
+/* ---- start_response(status, headers, exc_info=None) --------------------- */
 
 /* The response is on its way: what went wrong goes on. */
 static PyObject *
@@ -375,8 +372,7 @@ start_call(PyObject *self, PyObject *const *args, size_t nargsf,
 	return PyCFunction_New(&write_method, self);
 }
 
-/* ---- sending
- * --------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------ */
 
 static int
 failed(struct start_response *s, int result)
@@ -448,8 +444,7 @@ start_write(struct start_response *s, const pf_buf *bufs, size_t n)
 	return last.n > 0 ? send_bytes(s, &last, 1, last.n) : 0;
 }
 
-/* ---- the object
- * ------------------------------------------------------------------- */
+/* ---- the object --------------------------------------------------------- */
 
 struct start_response *
 start_new(struct wsgi_app *app, pf_request *req)
