@@ -55,7 +55,7 @@ MASTER_C := \
   master/watch.c master/wrap.c
 
 WORKER_C := \
-  worker/arena.c worker/baton.c worker/conn.c worker/host.c \
+  worker/arena.c worker/baton.c worker/conn.c worker/fork_guard.c worker/host.c \
   worker/http/access_log.c worker/http/body.c worker/http/field.c \
   worker/http/h1_body.c worker/http/h1_chunk.c worker/http/h1_conn.c \
   worker/http/h1_late.c worker/http/h1_length.c worker/http/h1_parse.c \

@@ -8,6 +8,7 @@
 #include "common/scoreboard.h"
 #include "worker/conn.h"
 #include "worker/core.h"
+#include "worker/fork_guard.h"
 #include "worker/http/h1_conn.h"
 #include "worker/request.h"
 
@@ -83,6 +84,7 @@ conn_open(struct worker *w, int fd, const struct sockaddr *sa,
 	ev_io_init(&c->io, on_io, fd, EV_READ);
 	c->io.data = c;
 	ev_io_start(w->loop, &c->io);
+	fork_guard_add(fd);
 	/* a client that says nothing has the time of a head, not of a pause */
 	deadline_set(&c->deadline, &w->header, w->now_ns);
 }
@@ -125,6 +127,7 @@ conn_close(struct conn *c)
 	request_drop(c);
 	deadline_clear(&c->deadline);
 	ev_io_stop(w->loop, &c->io);
+	fork_guard_remove(c->fd);
 	close(c->fd);
 	*(c->prev != NULL ? &c->prev->next : &w->conns) = c->next;
 	if (c->next != NULL)

@@ -13,9 +13,10 @@
 
 struct pool {
 	unsigned min, max, limit;
-	/* the evidence since the last decision */
-	uint64_t wall_ns, busy_ns, lock_ns;
+	uint64_t wall_ns, busy_ns; /* the evidence since the last decision */
+	uint64_t lock_ns; /* waits for the handlers' lock since limit changed */
 	unsigned n_locks;
+	bool has_lock; /* there is one: such a wait was ever reported */
 };
 
 /* What was seen of the handlers at work since the last step. */

@@ -13,6 +13,7 @@
 #include "conf/settings.h"
 #include "worker/conn.h"
 #include "worker/core.h"
+#include "worker/fork_guard.h"
 #include "worker/http/h1_conn.h"
 #include "worker/orders.h"
 #include "worker/report.h"
@@ -109,6 +110,15 @@ worker_init(struct worker *w, const struct heritage *h)
 }
 
 static void
+fork_guard(const struct heritage *h)
+{
+	fork_guard_install();
+	fork_guard_add(h->channel_fd);
+	for (size_t i = 0; i < h->n_listeners; i++)
+		fork_guard_add(h->listeners[i].fd);
+}
+
+static void
 loop_watchers_start(struct worker *w)
 {
 	ev_check_init(&w->turn, on_turn);
@@ -198,6 +208,7 @@ worker_main(const struct heritage *h)
 	signals_disregard();
 	worker_init(&w, h);
 	report_install(&w);
+	fork_guard(h);
 	w.status = worker_boot(&w, err, sizeof err);
 	if (w.status == WORKER_OK) {
 		warmup_start(&w.warmup, &w);

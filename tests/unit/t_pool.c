@@ -31,7 +31,9 @@ struct thread {
 	unsigned handler; /* counts handlers */
 	uint64_t busy_ns; /* on a CPU or waiting for one */
 	uint64_t began, began_busy_ns;
-	unsigned seen; /* handler at the last sample */
+	bool entered;    /* it had the lock once */
+	unsigned waited; /* ticks for that */
+	unsigned seen;   /* handler at the last sample */
 	uint64_t seen_at, seen_busy;
 };
 
@@ -39,6 +41,7 @@ struct thread {
 struct load {
 	unsigned wait_ticks, compute_ticks;
 	unsigned compute_percent; /* of the handlers; the others wait */
+	bool lock; /* of an interpreter: one computes at a time, and to enter */
 };
 
 struct model {
@@ -48,7 +51,8 @@ struct model {
 	unsigned queued, clients;
 	uint64_t tick;
 	unsigned next_sample, served;
-	uint64_t short_wall_ns, short_busy_ns;
+	uint64_t short_wall_ns, short_busy_ns, lock_ns;
+	unsigned n_locks, holder, held;
 	unsigned low, high; /* of the limit so far */
 	uint32_t random;
 };
@@ -92,6 +96,8 @@ handlers_begin(struct model *m)
 		if (t->busy)
 			continue;
 		t->busy = true;
+		t->entered = false;
+		t->waited = 0;
 		t->handler++;
 		t->began = m->tick;
 		t->began_busy_ns = t->busy_ns;
@@ -140,6 +146,59 @@ handlers_work(struct model *m)
 	}
 }
 
+static bool
+wants_lock(const struct thread *t)
+{
+	return t->busy && (!t->entered || t->computes);
+}
+
+/* Its holder keeps it until it ends or waits, or another wanted it for 5 ms. */
+static void
+lock_passes(struct model *m)
+{
+	if (wants_lock(&m->thread[m->holder]) && m->held++ < 5 * MS)
+		return;
+	m->held = 0;
+	for (unsigned k = 1; k <= THREADS_MAX; k++) {
+		unsigned next = (m->holder + k) % THREADS_MAX;
+
+		if (!wants_lock(&m->thread[next]))
+			continue;
+		m->holder = next;
+		return;
+	}
+}
+
+static void
+handler_enters(struct model *m, struct thread *t)
+{
+	t->entered = true;
+	m->lock_ns += t->waited * TICK_NS;
+	m->n_locks++;
+}
+
+static void
+handlers_work_locked(struct model *m)
+{
+	lock_passes(m);
+	for (unsigned i = 0; i < THREADS_MAX; i++) {
+		struct thread *t = &m->thread[i];
+
+		if (!t->busy)
+			continue;
+		if (wants_lock(t)) {
+			t->waited++;
+			if (i != m->holder)
+				continue;
+			t->busy_ns += TICK_NS;
+			if (!t->entered)
+				handler_enters(m, t);
+		}
+		if (--t->left == 0)
+			handler_ends(m, t);
+	}
+}
+
 static void
 sample(struct model *m, struct thread *t, struct pool_sample *s)
 {
@@ -173,7 +232,10 @@ step(struct model *m)
 	}
 	s.wall_ns += m->short_wall_ns;
 	s.busy_ns += m->short_busy_ns;
-	m->short_wall_ns = m->short_busy_ns = 0;
+	s.lock_ns = m->lock_ns;
+	s.n_locks = m->n_locks;
+	m->short_wall_ns = m->short_busy_ns = m->lock_ns = 0;
+	m->n_locks = 0;
 	limit = pool_step(&m->pool, &s);
 	assert_int_equal(limit, m->pool.limit);
 	assert_in_range(limit, m->pool.min, m->pool.max);
@@ -185,7 +247,10 @@ static void
 model_run(struct model *m, unsigned ticks)
 {
 	for (unsigned i = 0; i < ticks; i++) {
-		handlers_work(m);
+		if (m->load.lock)
+			handlers_work_locked(m);
+		else
+			handlers_work(m);
 		handlers_begin(m);
 		if (++m->tick % TICKS_STEP == 0)
 			step(m);
@@ -254,6 +319,56 @@ handlers_that_compute_stay_with_few_threads(void **state)
 	    (struct load){ .compute_ticks = 30 * MS, .compute_percent = 100 };
 	model_run(&m, 3000 * MS);
 	assert_int_equal(m.high, 1);
+}
+
+static void
+handlers_that_wait_need_not_mind_a_lock(void **state)
+{
+	struct model m;
+
+	(void)state;
+	model_init(&m, 1, 64, 64);
+	m.load = (struct load){ .wait_ticks = 50 * MS, .lock = true };
+	model_run(&m, 300 * MS);
+	assert_int_equal(m.pool.limit, 64);
+}
+
+/* A thread that waits for the lock is not on a CPU and wants none. */
+static void
+handlers_that_compute_under_a_lock_stay_with_few_threads(void **state)
+{
+	static const unsigned ticks[] = { 4, 1 * MS, 3 * MS, 30 * MS,
+		300 * MS };
+	struct model m;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof ticks / sizeof ticks[0]; i++) {
+		model_init(&m, 1, 64, 64);
+		m.load = (struct load){ .compute_ticks = ticks[i],
+			.compute_percent = 100,
+			.lock = true };
+		model_run(&m, 3000 * MS);
+		assert_in_range(m.high, 1, 3);
+	}
+}
+
+static void
+threads_are_few_again_once_handlers_compute_under_a_lock(void **state)
+{
+	struct model m;
+
+	(void)state;
+	model_init(&m, 1, 64, 64);
+	m.load = (struct load){ .wait_ticks = 20 * MS, .lock = true };
+	model_run(&m, 300 * MS);
+	assert_int_equal(m.pool.limit, 64);
+	m.load = (struct load){ .compute_ticks = 3 * MS,
+		.compute_percent = 100,
+		.lock = true };
+	model_run(&m, 2000 * MS);
+	m.high = 0;
+	model_run(&m, 2000 * MS);
+	assert_in_range(m.high, 1, 3);
 }
 
 static void
@@ -395,6 +510,11 @@ main(void)
 		cmocka_unit_test(
 		    short_handlers_that_compute_stay_with_few_threads),
 		cmocka_unit_test(handlers_that_compute_stay_with_few_threads),
+		cmocka_unit_test(handlers_that_wait_need_not_mind_a_lock),
+		cmocka_unit_test(
+		    handlers_that_compute_under_a_lock_stay_with_few_threads),
+		cmocka_unit_test(
+		    threads_are_few_again_once_handlers_compute_under_a_lock),
 		cmocka_unit_test(threads_are_halved_once_handlers_compute),
 		cmocka_unit_test(
 		    a_mixed_load_finds_its_threads_again_and_again),

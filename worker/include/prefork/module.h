@@ -238,9 +238,10 @@ typedef struct pf_host {
 	 * "app.venv". NULL: there is none of that name, or no memory. Valid as
 	 * long as the app. [main] */
 	const char *(*setting)(pf_app *, const char *name);
-	/* The handler of this request waited so long for a lock that handlers
-	 * share, as that of an interpreter: more threads would not have helped.
-	 * [handler] */
+	/* The handler of this request waited so long for the lock that the
+	 * handlers of its module share, as that of an interpreter; 0 if not at
+	 * all. A module that tells it, tells it of each request: so prefork
+	 * learns when more threads would not help. [handler] */
 	void (*lock_waited)(pf_request *, uint64_t ns);
 } pf_host;
 

@@ -29,9 +29,10 @@ extern PyObject *_PyDict_NewPresized(Py_ssize_t);
 	KEY(QUERY_STRING)                                                      \
 	KEY(REQUEST_URI)                                                       \
 	KEY(RAW_URI)                                                           \
-	KEY(CONTENT_TYPE) KEY(CONTENT_LENGTH) KEY(SERVER_NAME)                 \
-	    KEY(SERVER_PORT) KEY(SERVER_PROTOCOL) KEY(SERVER_SOFTWARE)         \
-		KEY(REMOTE_ADDR) KEY(REMOTE_PORT)
+	KEY(CONTENT_TYPE)                                                      \
+	KEY(CONTENT_LENGTH)                                                    \
+	KEY(SERVER_NAME) KEY(SERVER_PORT) KEY(SERVER_PROTOCOL)                 \
+	    KEY(SERVER_SOFTWARE) KEY(REMOTE_ADDR) KEY(REMOTE_PORT)
 
 static struct {
 #define KEY(name) PyObject *name;

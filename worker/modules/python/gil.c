@@ -102,8 +102,7 @@ gil_enter(struct thread *t, pf_request *req)
 	uint64_t began = alone ? 0 : now_ns();
 
 	PyEval_RestoreThread(t->state);
-	if (!alone)
-		py.host->lock_waited(req, now_ns() - began);
+	py.host->lock_waited(req, alone ? 0 : now_ns() - began);
 	atomic_fetch_add_explicit(&t->turn, 1, memory_order_relaxed);
 	unpark(t);
 }

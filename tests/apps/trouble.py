@@ -1,0 +1,63 @@
+"""Applications that misbehave, by path; a query is an argument."""
+import ctypes
+import os
+import time
+
+
+def spin(_):
+    while True:
+        pass
+
+
+def sleep(argument):
+    time.sleep(float(argument))
+
+
+def crash(_):
+    ctypes.string_at(0)
+
+
+def abort(_):
+    os.abort()
+
+
+def hold_the_gil(argument):
+    """A call into C that does not let go of it."""
+    print("holding it")
+    ctypes.PyDLL(None).usleep(int(float(argument) * 1e6))
+
+
+def fork(argument):
+    """A child that lives until somebody writes into the named pipe."""
+    if os.fork() == 0:
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            try:
+                if not os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
+                    os.close(fd)  # the log: whoever reads it waits for its end
+            except OSError:
+                pass
+        with open(argument, "rb") as pipe:
+            pipe.read()
+        os._exit(0)
+
+
+def compute(argument):
+    """So many milliseconds of a CPU's time, in Python."""
+    end = time.thread_time() + float(argument) / 1e3
+    while time.thread_time() < end:
+        sum(range(100))
+
+
+def nothing(_):
+    pass
+
+
+def exit(_):
+    raise SystemExit(5)
+
+
+def application(environ, start_response):
+    name = environ["PATH_INFO"].strip("/") or "nothing"
+    globals()[name](environ["QUERY_STRING"])
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d" % os.getpid()]

@@ -1,0 +1,173 @@
+"""Python applications that hang, crash, fork and compute."""
+import os
+import pathlib
+import re
+import signal
+import threading
+
+import pytest
+
+from prefork import READY, SANITIZED, processes, wait_gone
+
+APPS = pathlib.Path(__file__).resolve().parents[1] / "apps"
+LATE = r"request_timeout"
+
+
+@pytest.fixture
+def trouble(start):
+    def begin(ready=1, app=None, keepalive_timeout="75s", **server):
+        return start({"server": {"workers": 1, **server},
+                      "http": {"keepalive_timeout": keepalive_timeout},
+                      "app:trouble": {"type": "wsgi",
+                                      "target": f"{APPS}/trouble.py",
+                                      **(app or {})}}, ready=ready)
+    return begin
+
+
+def test_a_handler_that_spins_is_interrupted_and_the_worker_stays(trouble):
+    s = trouble(request_timeout="300ms").allow(LATE, "exception in")
+    worker = s.workers()
+    assert s.get("/spin").status == 504
+    s.wait(r"GET /spin runs for 0\.\d s: request_timeout")
+    s.wait(r"^thread 0x[0-9a-f]{16}: app trouble, GET /spin, for 0\.\d+ s")
+    s.wait(r'File ".*/trouble\.py", line \d+ in spin')
+    s.wait("exception in the application")
+    s.wait("RequestTimeout")
+    assert s.get("/").status == 200
+    assert s.workers() == worker
+    assert not s.matches("asks to be replaced")
+
+
+def test_an_interrupt_does_not_hit_the_next_request(trouble):
+    s = trouble(request_timeout="300ms").allow(LATE, "exception in")
+    with s.connect() as late, s.connect() as next_one:
+        late.request("/sleep?0.5")  # returns by itself, a little too late
+        assert late.response().status == 504
+        for _ in range(50):
+            assert next_one.get("/compute?10").status == 200
+    assert len(s.matches("exception in the application")) <= 1
+
+
+def test_a_handler_that_no_exception_reaches_costs_the_worker(trouble):
+    s = trouble(request_timeout="300ms").allow(LATE, "stuck")
+    old = s.workers()
+    with s.connect() as c:
+        c.request("/sleep?20")
+        assert c.response().status == 504
+        s.wait(r'trouble\.py", line \d+ in sleep')
+        mark = s.mark()
+        assert s.get("/").status == 200  # meanwhile, too
+        s.wait("asks to be replaced: a handler of app trouble is stuck")
+        s.wait(READY, after=mark)
+    wait_gone(old[0])
+    assert s.get("/").status == 200
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer has its own report")
+@pytest.mark.parametrize("path, name", [("/crash", "SEGV"),
+                                        ("/abort", "ABRT")])
+def test_a_crash_says_which_request_and_where(trouble, path, name):
+    s = trouble().allow("SIG" + name)
+    mark = s.mark()
+    with s.connect() as c:
+        c.request(path + "?x=1")
+        c.closed()
+    s.wait(READY, after=mark)
+    lines = [line for line in s.log[mark:]
+             if not re.match(r"\d{4}-\d\d-\d\d ", line)]
+    at = next(i for i, line in enumerate(lines)
+              if re.match(rf"worker 0 \(\d+\) SIG{name}", line))
+    assert re.match(r"thread 0x[0-9a-f]{16}: app trouble, GET "
+                    rf"{path}\?x=1, for 0\.\d+ s \(this thread\)",
+                    lines[at + 1])
+    assert lines[at + 2].startswith("Current thread 0x")
+    assert any(f"trouble.py" in line for line in lines[at + 3:at + 6])
+    assert any("libpython" in line for line in lines[at:]), "the C stack"
+    assert s.get("/").status == 200
+
+
+def test_a_worker_that_stands_still_tells_what_holds_it(trouble):
+    """The holder of the interpreter's lock runs C: nobody else runs Python."""
+    s = trouble(stall_timeout="600ms", request_timeout=0, threads=1)
+    s.allow("stands still", "stall", "killed")
+    worker = s.workers()[0]
+    mark = s.mark()
+    with s.connect() as c:
+        c.request("/hold_the_gil?60")
+        s.wait("holding it")
+        os.kill(worker, signal.SIGUSR2)
+        s.wait(r'line \d+ in hold_the_gil')
+        s.wait(r"^thread 0x[0-9a-f]{16}: app trouble, GET /hold_the_gil")
+    os.kill(worker, signal.SIGKILL)
+    s.allow("SIGKILL")
+    s.wait(READY, after=mark)
+    assert s.get("/").status == 200
+
+
+def test_a_forked_child_keeps_no_port_and_no_connection(trouble, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    os.chmod(pipe, 0o666)
+    s = trouble(keepalive_timeout="1s")
+    with s.connect() as idle:
+        assert idle.get("/").status == 200
+        assert s.get(f"/fork?{pipe}").status == 200
+        children = [pid for pid, (_, parent, _) in processes().items()
+                    if parent == s.workers()[0]]
+        assert len(children) == 1
+        sockets = [fd for fd in os.listdir(f"/proc/{children[0]}/fd")
+                   if os.readlink(f"/proc/{children[0]}/fd/{fd}")
+                   .startswith("socket:")]
+        assert sockets == []
+        s.stop()  # while the child lives on
+        idle.closed()
+    with pytest.raises(ConnectionRefusedError):
+        s.connect().get("/")
+    pipe.write_bytes(b"go")
+    wait_gone(children[0])
+
+
+def test_sys_exit_in_a_handler_is_a_500_and_no_more(trouble):
+    s = trouble().allow("exception in")
+    worker = s.workers()
+    assert s.get("/exit").status == 500
+    s.wait("SystemExit: 5")
+    assert s.get("/").status == 200
+    assert s.workers() == worker
+
+
+def test_handlers_that_compute_do_not_pile_up_on_the_lock(trouble):
+    s = trouble(threads="1-64")
+    stop = threading.Event()
+
+    def ask():
+        with s.connect() as c:
+            while not stop.is_set():
+                assert c.get("/compute?3").status == 200
+    clients = [threading.Thread(target=ask) for _ in range(16)]
+    for c in clients:
+        c.start()
+    try:
+        with s.connect() as c:
+            for _ in range(60):
+                assert c.get("/compute?3").status == 200
+        threads = s.ask("workers")[0]["threads"]
+    finally:
+        stop.set()
+        for c in clients:
+            c.join()
+    assert threads <= 8, "of 64 that were allowed"
+
+
+def test_handlers_that_wait_run_beside_each_other(trouble):
+    s = trouble(threads="1-64")
+    clients = [s.connect() for _ in range(24)]
+    for round_ in range(4):
+        for c in clients:
+            c.request("/sleep?0.05")
+        for c in clients:
+            assert c.response().status == 200
+    threads = s.ask("workers")[0]["threads"]
+    for c in clients:
+        c.__exit__()
+    assert threads >= 8

@@ -1,0 +1,18 @@
+/*
+ * What a process that an application forks must not keep: listeners would hold
+ * the port when the server is gone, connections would never end for their
+ * clients, the channel would hide our death from the master.  Programs that it
+ * starts have none of them anyway (close-on-exec).
+ */
+#ifndef WORKER_FORK_GUARD_H
+#define WORKER_FORK_GUARD_H
+
+/* Once, in the worker: children of fork(2) close what is guarded then. */
+void fork_guard_install(void);
+
+/* From now on this fd is closed in children.  On the loop's thread. */
+void fork_guard_add(int fd);
+/* Before it is closed here. */
+void fork_guard_remove(int fd);
+
+#endif
