@@ -448,4 +448,5 @@ def main():
             ALL[name]()
 
 
-main()
+if __name__ == "__main__":
+    main()

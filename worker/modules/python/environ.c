@@ -31,8 +31,9 @@ extern PyObject *_PyDict_NewPresized(Py_ssize_t);
 	KEY(RAW_URI)                                                           \
 	KEY(CONTENT_TYPE)                                                      \
 	KEY(CONTENT_LENGTH)                                                    \
-	KEY(SERVER_NAME) KEY(SERVER_PORT) KEY(SERVER_PROTOCOL)                 \
-	    KEY(SERVER_SOFTWARE) KEY(REMOTE_ADDR) KEY(REMOTE_PORT)
+	KEY(SERVER_NAME)                                                       \
+	KEY(SERVER_PORT) KEY(SERVER_PROTOCOL) KEY(SERVER_SOFTWARE)             \
+	    KEY(REMOTE_ADDR) KEY(REMOTE_PORT)
 
 static struct {
 #define KEY(name) PyObject *name;
@@ -206,7 +207,8 @@ put_constants(const struct wsgi_app *app, PyObject *d)
 		{ "wsgi.input_terminated", PyBool_FromLong(true) },
 		{ "wsgi.file_wrapper", Py_NewRef((PyObject *)py.wrapper_type) },
 		{ "wsgi.url_scheme", PyUnicode_InternFromString("http") },
-		{ "SERVER_SOFTWARE", PyUnicode_FromString("prefork") },
+		{ "SERVER_SOFTWARE",
+		    PyUnicode_FromString("prefork/" PREFORK_VERSION) },
 	};
 	int bad = 0;
 

@@ -133,27 +133,30 @@ gil_unpark(struct thread *t)
  * of its own does. */
 #define WANTED_MAX 64
 
+/* What a thread was at: it may be gone. */
+struct wanted {
+	const struct thread *thread;
+	uint64_t turn;
+};
+
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	pthread_t thread;
 	bool runs, stop;
 	unsigned n;
-	struct {
-		struct thread *thread;
-		uint64_t turn;
-	} wanted[WANTED_MAX];
+	struct wanted wanted[WANTED_MAX];
 } interrupter = { .lock = PTHREAD_MUTEX_INITIALIZER,
 	.changed = PTHREAD_COND_INITIALIZER };
 
 /* Raises RequestTimeout in the thread, if it is still at that request. */
 static void
-interrupt_turn(const struct thread *wanted, uint64_t turn)
+interrupt_turn(const struct wanted *wanted)
 {
 	for (struct thread *t = threads; t != NULL; t = t->next) {
-		if (t != wanted ||
+		if (t != wanted->thread ||
 		    atomic_load_explicit(&t->turn, memory_order_relaxed) !=
-			turn)
+			wanted->turn)
 			continue;
 		t->interrupted = true;
 		PyThreadState_SetAsyncExc(t->ident, py.timeout);
@@ -168,20 +171,17 @@ interrupter_main(void *arg)
 	(void)arg;
 	pthread_mutex_lock(&interrupter.lock);
 	while (state != NULL && !interrupter.stop) {
-		unsigned n = interrupter.n;
+		struct wanted next;
 
-		if (n == 0) {
+		if (interrupter.n == 0) {
 			pthread_cond_wait(&interrupter.changed,
 			    &interrupter.lock);
 			continue;
 		}
-		interrupter.n--;
+		next = interrupter.wanted[--interrupter.n];
 		pthread_mutex_unlock(&interrupter.lock);
 		PyEval_RestoreThread(state);
-		pthread_mutex_lock(&interrupter.lock);
-		interrupt_turn(interrupter.wanted[n - 1].thread,
-		    interrupter.wanted[n - 1].turn);
-		pthread_mutex_unlock(&interrupter.lock);
+		interrupt_turn(&next);
 		PyEval_SaveThread();
 		pthread_mutex_lock(&interrupter.lock);
 	}
@@ -202,8 +202,8 @@ gil_interrupt(void *module, pf_request *req, void *thread)
 		interrupter.runs = pthread_create(&interrupter.thread, NULL,
 				       interrupter_main, NULL) == 0;
 	if ((turn & 1) != 0 && interrupter.n < WANTED_MAX) {
-		interrupter.wanted[interrupter.n].thread = t;
-		interrupter.wanted[interrupter.n++].turn = turn;
+		interrupter.wanted[interrupter.n++] =
+		    (struct wanted){ t, turn };
 		pthread_cond_signal(&interrupter.changed);
 	}
 	pthread_mutex_unlock(&interrupter.lock);

@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""wsgi.py [hello|flask|fibonacci|sleep|close|newcomer|start|memory|long]...
+
+Python applications on prefork and on its peers, which live in build/venv-bench
+(tests/bench/requirements.txt).  Everybody has two workers, or one process that
+is pinned to a CPU in a duel; prefork has its default settings.  As in bench.py
+a goal that is missed is printed, not an error."""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import bench
+from bench import (BUILD, CONNECTIONS, RAW, ROOT, Service, await_connections,
+                   fight, free_port, output, pss_kib, report, responder,
+                   saturated)
+
+VENV = ROOT / "build/venv-bench"
+APPS = pathlib.Path(__file__).parent
+BARE, HELLO, FLASK = "wsgi_bare:hello", "wsgi_apps:hello", "wsgi_apps:shop"
+
+BJOERN = """
+import importlib, os, sys, bjoern
+module, _, name = sys.argv[2].partition(":")
+bjoern.listen(getattr(importlib.import_module(module), name), "127.0.0.1",
+              int(sys.argv[1]))
+for _ in range(int(sys.argv[3]) - 1):
+    if os.fork() == 0:
+        break
+bjoern.run()
+"""
+
+
+# ---- the servers -----------------------------------------------------------
+
+def prefork(app, workers=2, cpu=None, **server):
+    port = free_port()
+    settings = {"bind": f"127.0.0.1:{port}", "workers": workers, **server}
+    file = pathlib.Path(bench.work) / f"prefork-{port}.ini"
+    file.write_text(
+        "[server]\n" + "".join(f"{k} = {v}\n" for k, v in settings.items())
+        + "[log]\nlevel = warn\n[app:bench]\ntype = wsgi\n"
+        f"target = {app}\nvenv = {VENV}\npythonpath = {APPS}\n")
+    return Service("prefork", [BUILD / "prefork", "-c", file], port, cpu)
+
+
+def peer(name, cpu, *command, port):
+    os.environ["PYTHONPATH"] = str(APPS)
+    return Service(name, [VENV / "bin" / command[0], *command[1:]], port, cpu)
+
+
+def bjoern(app, workers=2, cpu=None):
+    port = free_port()
+    return peer("bjoern", cpu, "python", "-c", BJOERN, port,
+                app, workers, port=port)
+
+
+def uwsgi(app, workers=2, cpu=None, protocol="http11-socket"):
+    port = free_port()
+    return peer("uwsgi", cpu, "uwsgi", "--master", "--processes", workers,
+                "--listen", 1024, "--disable-logging", f"--{protocol}",
+                f"127.0.0.1:{port}", "--module", app, "--die-on-term",
+                "--virtualenv", VENV, port=port)
+
+
+def gunicorn(app, workers=2, cpu=None, threads=4):
+    port = free_port()
+    return peer("gunicorn", cpu, "gunicorn", "-w", workers, "-k", "gthread",
+                "--threads", threads, "--log-level", "warning", "-b",
+                f"127.0.0.1:{port}", app, port=port)
+
+
+# ---- the measurements -------------------------------------------------------
+
+def ratio(name, against, result, goal=None):
+    ((rate, low, high), (cpu, _, _)), means = result
+    report(f"duel: {name} / {against}, rate",
+           f"{rate:.2f} ({low:.2f}-{high:.2f})",
+           f">= {goal}" if goal else "", rate >= goal if goal else None)
+    report("  CPU per request, ratio; requests/s",
+           f"{cpu:.2f}; {means[0]:,.0f} / {means[1]:,.0f}")
+
+
+def hello():
+    with prefork(BARE, 1, 0) as ours:
+        with responder(0) as limit:
+            ratio("prefork", "responder", fight(ours, limit), 0.69)
+        for make, goal in (bjoern, 1.0), (uwsgi, 2), (gunicorn, 13):
+            with make(BARE, 1, 0) as theirs:
+                ratio("prefork", theirs.name, fight(ours, theirs), goal)
+
+
+def flask():
+    with prefork(FLASK, 1, 0) as ours:
+        for make, goal in (bjoern, 1.0), (uwsgi, None), (gunicorn, 3):
+            with make(FLASK, 1, 0) as theirs:
+                ratio("Flask: prefork", theirs.name, fight(ours, theirs),
+                      goal)
+
+
+def wrk(service, path, *options, seconds=6):
+    """(requests per second, p99 in ms, errors)"""
+    text = subprocess.run(
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency",
+         *options, f"http://127.0.0.1:{service.port}{path}"], text=True,
+        capture_output=True, check=True).stdout
+    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", text).groups()
+    bad = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)",
+                    text)
+    return (float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),
+            float(value) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit],
+            sum(map(int, bad.groups())) if bad else 0)
+
+
+def compare(what, path, makers, *options, goal="", judge=None):
+    """Each in turn, three times; medians."""
+    found = {}
+    for _ in range(3):
+        for name, make in makers.items():
+            with make() as service:
+                found.setdefault(name, []).append(wrk(service, path, *options))
+    for name, runs in found.items():
+        rate, p99, bad = sorted(runs)[1]
+        ours = name == "prefork"
+        report(f"{what}: {name}", f"{rate:,.0f}/s, p99 {p99:.1f} ms"
+               + (f", {bad} errors" if bad else ""), goal if ours else "",
+               judge(rate, found) if ours and judge else None)
+
+
+def best_peer(found):
+    return max(sorted(runs)[1][0] for name, runs in found.items()
+               if not name.startswith("prefork"))
+
+
+def fibonacci():
+    compare("Flask, 1000 Fibonacci numbers", "/fibonacci",
+            {"prefork": lambda: prefork(FLASK),
+             "prefork, threads = 1": lambda: prefork(FLASK, threads=1),
+             "bjoern": lambda: bjoern(FLASK), "uwsgi": lambda: uwsgi(FLASK),
+             "gunicorn": lambda: gunicorn(FLASK)},
+            goal=">= the best peer",
+            judge=lambda rate, found: rate >= best_peer(found))
+
+
+def sleep():
+    compare("50 ms sleep, 64 connections", "/sleep",
+            {"prefork": lambda: prefork(HELLO),
+             "gunicorn, 4 threads": lambda: gunicorn(HELLO)},
+            goal=">= 1200/s", judge=lambda rate, _: rate >= 1200)
+
+
+def close():
+    compare("new connection per request", "/",
+            {"prefork": lambda: prefork(BARE),
+             "uwsgi": lambda: uwsgi(BARE, protocol="http-socket"),
+             "bjoern": lambda: bjoern(BARE)}, "-H", "Connection: close",
+            goal=">= uwsgi",
+            judge=lambda rate, found: rate >= sorted(found["uwsgi"])[1][0])
+
+
+def newcomer():
+    for make in prefork, bjoern:
+        with make(BARE) as service, saturated(service):
+            await_connections(service, CONNECTIONS)
+            n, _, p99, worst = output(RAW / "raw_probe", service.port, 0, 4,
+                                      20, "/")
+        ours = make is prefork
+        report(f"newcomer beside 64 busy: {service.name}, slowest of {n:.0f}",
+               f"{worst:.1f} ms (p99 {p99:.1f})", "<= 5 ms" if ours else "",
+               worst <= 5 if ours else None)
+
+
+def start():
+    for make in prefork, bjoern, uwsgi, gunicorn:
+        times = []
+        for _ in range(7):
+            with make(BARE) as service:
+                times.append(service.start_ms)
+        took = sorted(times)[3]
+        ours = make is prefork
+        report(f"exec to first answer: {service.name}", f"{took:.1f} ms",
+               "<= 25 ms" if ours else "", took <= 25 if ours else None)
+
+
+def memory():
+    for make in prefork, bjoern, uwsgi, gunicorn:
+        with make(BARE) as service:
+            output(RAW / "raw_load", service.port, CONNECTIONS, 1, "/")
+            pss = pss_kib(service) / 1024
+        ours = make is prefork
+        report(f"2 workers: {service.name}, PSS", f"{pss:.1f} MiB",
+               "<= 13 MiB" if ours else "", pss <= 13 if ours else None)
+
+
+def long():
+    """8 clients in a handler of 2 s, and somebody beside them."""
+    with prefork(HELLO) as service:
+        command = [RAW / "raw_load", str(service.port), "8", "6", "/long"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as client:
+            await_connections(service, 8)
+            _, _, p99, _ = output(RAW / "raw_probe", service.port, 8, 4, 2,
+                                  "/")
+            client.wait()
+    report("hello beside 8 clients in 2 s handlers, p99", f"{p99:.2f} ms",
+           "<= 10 ms", p99 <= 10)
+
+
+ALL = {f.__name__: f for f in (hello, flask, fibonacci, sleep, close,
+                               newcomer, start, memory, long)}
+
+
+def main():
+    names = sys.argv[1:] or list(ALL)
+    if unknown := [n for n in names if n not in ALL]:
+        sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join(ALL)}")
+    with tempfile.TemporaryDirectory() as bench.work:
+        os.chmod(bench.work, 0o755)
+        for name in names:
+            ALL[name]()
+
+
+if __name__ == "__main__":
+    main()
