@@ -11,6 +11,7 @@
 #include "common/scoreboard.h"
 #include "conf/load.h"
 #include "conf/settings.h"
+#include "master/control.h"
 #include "master/image.h"
 #include "master/listen.h"
 #include "master/master.h"
@@ -105,6 +106,16 @@ adopt_pidfile(struct master *m, struct image *i)
 	i->pidfile.path = NULL;
 }
 
+static void
+adopt_control(struct master *m, const struct control_image *i)
+{
+	if (i->fd < 0)
+		return; /* the caller tries to have one */
+	m->control = control_adopt(m, i);
+	if (m->control == NULL)
+		fatal("cannot take over the control socket");
+}
+
 void
 master_adopt(struct master *m, int state_fd)
 {
@@ -131,9 +142,12 @@ master_adopt(struct master *m, int state_fd)
 	i.sup = NULL;
 	for (unsigned n = 0; n < i.n_children; n++)
 		adopt_child(m, &i.child[n], watched);
+	adopt_control(m, &i.control);
+	m->upgrade.from = i.program;
+	i.program = NULL;
 	watch_look(m);
 	log_info("prefork %s took over from %s with %u worker%s",
-	    PREFORK_VERSION, i.program, i.n_children,
+	    PREFORK_VERSION, m->upgrade.from, i.n_children,
 	    i.n_children == 1 ? "" : "s");
 	image_fini(&i);
 }

@@ -1,5 +1,7 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,6 @@
 #include "master/listen_unix.h"
 #include "master/master.h"
 
-#define CLIENTS_MAX 16
 #define CLIENT_TIME                                                            \
 	5.0 /* s to send a request, and again to take the answer               \
 	     */
@@ -30,7 +31,7 @@
  *            leaves by
  *   FREE     a connection
  *   READING  a line, EOF, time over, a newer client without room
- *   WAITING  the reload it asked for being over; no time limit of its own
+ *   WAITING  what it asked for being over; no time limit of its own
  *   WRITING  answer sent, time over, a newer client without room
  */
 enum client_state {
@@ -47,8 +48,9 @@ struct client {
 	struct ev_io io;
 	struct ev_timer deadline;
 	struct ucred peer;
-	uint64_t number; /* in the order of their coming */
-	unsigned reload; /* WAITING: for this generation */
+	uint64_t number;        /* in the order of their coming */
+	enum control_wait wait; /* WAITING: for what */
+	unsigned generation;    /* WAIT_RELOAD: which one */
 	char request[CONTROL_REQUEST_BYTES];
 	size_t n;
 	char *answer;
@@ -62,7 +64,7 @@ struct control {
 	struct ev_io io;
 	struct ev_timer pause;
 	uint64_t n_clients; /* that ever came */
-	struct client client[CLIENTS_MAX];
+	struct client client[CONTROL_CLIENTS_MAX];
 };
 
 static void
@@ -148,10 +150,11 @@ client_open_answer(struct client *c)
 }
 
 static void
-client_wait(struct client *c, unsigned generation)
+client_wait(struct client *c, enum control_wait what, unsigned generation)
 {
 	c->state = CLIENT_WAITING;
-	c->reload = generation;
+	c->wait = what;
+	c->generation = generation;
 	ev_timer_stop(c->control->master->loop, &c->deadline);
 	wait_for(c, EV_READ);
 }
@@ -168,14 +171,14 @@ client_run(struct client *c)
 	if (r.out == NULL)
 		return;
 	result = control_run(c->control->master, &r);
-	if (r.reload == 0) {
+	if (r.wait == WAIT_NOT) {
 		client_answer(c, r.out, result, r.reason);
 		return;
 	}
 	fclose(r.out);
 	free(c->answer);
 	c->answer = NULL;
-	client_wait(c, r.reload);
+	client_wait(c, r.wait, r.generation);
 }
 
 static void
@@ -254,7 +257,7 @@ find_oldest(struct control *k, enum client_state state)
 {
 	struct client *oldest = NULL;
 
-	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		struct client *c = &k->client[i];
 
 		if (c->state == state &&
@@ -264,8 +267,8 @@ find_oldest(struct control *k, enum client_state state)
 	return oldest;
 }
 
-/* A place; a client that dawdles loses its own.  NULL: all wait for a
- * reload. */
+/* A place; a client that dawdles loses its own.  NULL: all wait for what they
+ * asked for. */
 static struct client *
 make_room(struct control *k)
 {
@@ -292,23 +295,29 @@ may_control(int fd, struct ucred *peer)
 }
 
 static void
+client_begin(struct client *c, int fd)
+{
+	c->state = CLIENT_READING;
+	c->fd = fd;
+	c->n = 0;
+	c->number = ++c->control->n_clients;
+	set_deadline(c);
+	wait_for(c, EV_READ);
+}
+
+static void
 admit(struct control *k, int fd)
 {
 	struct client *c = make_room(k);
 	int allowed;
 
 	if (c == NULL) {
-		log_warnx("control: too many clients wait for a reload");
+		log_warnx("control: too many clients wait");
 		fd_close(&fd);
 		return;
 	}
 	allowed = may_control(fd, &c->peer);
-	c->state = CLIENT_READING;
-	c->fd = fd;
-	c->n = 0;
-	c->number = ++k->n_clients;
-	set_deadline(c);
-	wait_for(c, EV_READ);
+	client_begin(c, fd);
 	if (allowed) {
 		client_read(c); /* most have spoken by now */
 		return;
@@ -353,21 +362,28 @@ on_connection(struct ev_loop *loop, ev_io *w, int revents)
 	}
 }
 
-void
-control_reload_over(struct control *k)
+static bool
+waits_for(const struct client *c, enum control_wait what)
 {
-	for (size_t i = 0; k != NULL && i < CLIENTS_MAX; i++) {
+	return c->state == CLIENT_WAITING && c->wait == what &&
+	    (what != WAIT_RELOAD ||
+		c->generation == c->control->master->last_reload.generation);
+}
+
+void
+control_over(struct control *k, enum control_wait what)
+{
+	for (size_t i = 0; k != NULL && i < CONTROL_CLIENTS_MAX; i++) {
 		struct client *c = &k->client[i];
 		struct control_request r = { .line = c->request };
 		enum control_exit result;
 
-		if (c->state != CLIENT_WAITING ||
-		    c->reload != k->master->last_reload.generation)
+		if (!waits_for(c, what))
 			continue;
 		r.out = client_open_answer(c);
 		if (r.out == NULL)
 			continue;
-		result = control_reload_result(k->master, &r);
+		result = control_result(k->master, what, &r);
 		client_answer(c, r.out, result, r.reason);
 	}
 }
@@ -386,7 +402,7 @@ control_new(struct master *m)
 	ev_init(&k->io, on_connection);
 	ev_init(&k->pause, on_pause_over);
 	k->io.data = k->pause.data = k;
-	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		struct client *c = &k->client[i];
 
 		c->control = k;
@@ -396,6 +412,14 @@ control_new(struct master *m)
 		c->io.data = c->deadline.data = c;
 	}
 	return k;
+}
+
+static void
+control_start(struct control *k, int fd)
+{
+	k->fd = fd;
+	ev_io_set(&k->io, fd, EV_READ);
+	ev_io_start(k->master->loop, &k->io);
 }
 
 int
@@ -415,10 +439,66 @@ control_open(struct control **out, struct master *m, const struct settings *s,
 		control_close(&k);
 		return on;
 	}
-	ev_io_set(&k->io, k->fd, EV_READ);
-	ev_io_start(m->loop, &k->io);
+	control_start(k, k->fd);
 	*out = k;
 	return 0;
+}
+
+/* ---- from program to program --------------------------------------------- */
+
+struct control_image
+control_show(const struct control *k)
+{
+	struct control_image image = { .fd = -1 };
+
+	if (k == NULL)
+		return image;
+	image.fd = k->fd;
+	image.path = k->file.path;
+	image.dev = k->file.dev;
+	image.ino = k->file.ino;
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		const struct client *c = &k->client[i];
+		bool waits =
+		    c->state == CLIENT_WAITING && c->wait == WAIT_UPGRADE;
+
+		if (waits || (c->state == CLIENT_READING && c->n == 0))
+			image.client[image.n_clients++] =
+			    (struct control_client_image){ .fd = c->fd,
+				    .waits = waits };
+	}
+	return image;
+}
+
+static void
+adopt_client(struct client *c, const struct control_client_image *image)
+{
+	fcntl(image->fd, F_SETFD, FD_CLOEXEC);
+	(void)may_control(image->fd, &c->peer); /* it was asked when it came */
+	client_begin(c, image->fd);
+	if (image->waits)
+		client_wait(c, WAIT_UPGRADED, 0);
+}
+
+struct control *
+control_adopt(struct master *m, const struct control_image *image)
+{
+	struct control *k = control_new(m);
+
+	if (k == NULL)
+		return NULL;
+	k->file.path = strdup(image->path);
+	if (k->file.path == NULL) {
+		control_close(&k);
+		return NULL;
+	}
+	k->file.dev = image->dev;
+	k->file.ino = image->ino;
+	fcntl(image->fd, F_SETFD, FD_CLOEXEC);
+	control_start(k, image->fd);
+	for (unsigned i = 0; i < image->n_clients; i++)
+		adopt_client(&k->client[i], &image->client[i]);
+	return k;
 }
 
 void
@@ -429,7 +509,7 @@ control_close(struct control **kp)
 	*kp = NULL;
 	if (k == NULL)
 		return;
-	for (size_t i = 0; i < CLIENTS_MAX; i++)
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		client_close(&k->client[i]);
 	ev_io_stop(k->master->loop, &k->io);
 	ev_timer_stop(k->master->loop, &k->pause);
@@ -444,6 +524,6 @@ control_shed(struct control *k)
 	if (k == NULL)
 		return;
 	fd_close(&k->fd);
-	for (size_t i = 0; i < CLIENTS_MAX; i++)
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		fd_close(&k->client[i].fd);
 }

@@ -242,8 +242,8 @@ run_workers(struct master *m, const char *argument, struct control_request *q)
 
 /* ---- reload -------------------------------------------------------------- */
 
-enum control_exit
-control_reload_result(const struct master *m, struct control_request *q)
+static enum control_exit
+reload_result(const struct master *m, struct control_request *q)
 {
 	const struct reload_report *last = &m->last_reload;
 	char text[64];
@@ -271,13 +271,85 @@ run_reload(struct master *m, const char *argument, struct control_request *q)
 	generation = master_reload(m);
 	if (generation == m->last_reload.generation &&
 	    m->last_reload.result != RELOAD_NONE)
-		return control_reload_result(m, q);
+		return reload_result(m, q);
 	if (wait) {
-		q->reload = generation;
+		q->wait = WAIT_RELOAD;
+		q->generation = generation;
 		return CONTROL_DONE;
 	}
 	snprintf(text, sizeof text, "generation %u is on trial", generation);
 	write_note(q->out, text);
+	return CONTROL_DONE;
+}
+
+/* ---- upgrade ------------------------------------------------------------- */
+
+static enum control_exit
+upgrade_failure(const struct master *m, struct control_request *q)
+{
+	snprintf(q->reason, sizeof q->reason, "%s", m->upgrade.why);
+	return CONTROL_FAILED;
+}
+
+/* We are the new program. */
+static enum control_exit
+upgrade_result(const struct master *m, struct control_request *q)
+{
+	const struct reload_report *last = &m->last_reload;
+	char text[128];
+
+	if (last->result == RELOAD_FAILED || last->result == RELOAD_GIVEN_UP) {
+		snprintf(q->reason, sizeof q->reason,
+		    "prefork %s took over from %s, but its reload %s: %s; "
+		    "generation %u goes on serving",
+		    PREFORK_VERSION, m->upgrade.from,
+		    last->result == RELOAD_FAILED ? "failed" : "was given up",
+		    last->reason, m->serving);
+		return CONTROL_FAILED;
+	}
+	if (last->result == RELOAD_NONE)
+		snprintf(text, sizeof text,
+		    "upgraded from %.32s to %s; paused: a reload brings the "
+		    "workers back",
+		    m->upgrade.from, PREFORK_VERSION);
+	else
+		snprintf(text, sizeof text,
+		    "upgraded from %.32s to %s; generation %u serves",
+		    m->upgrade.from, PREFORK_VERSION, m->serving);
+	write_note(q->out, text);
+	return CONTROL_DONE;
+}
+
+static enum control_exit
+run_upgrade(struct master *m, const char *argument, struct control_request *q)
+{
+	bool wait = strcmp(argument, "--wait") == 0;
+	char text[600];
+
+	if (!wait && argument[0] != '\0')
+		return CONTROL_USAGE;
+	if (!(wait && upgrade_is_under_way(m)) && !upgrade_begin(m))
+		return upgrade_failure(m, q);
+	if (wait) {
+		q->wait = WAIT_UPGRADE;
+		return CONTROL_DONE;
+	}
+	snprintf(text, sizeof text, "%.512s tests itself, then takes over",
+	    m->upgrade.program);
+	write_note(q->out, text);
+	return CONTROL_DONE;
+}
+
+enum control_exit
+control_result(const struct master *m, enum control_wait what,
+    struct control_request *q)
+{
+	switch (what) {
+	case WAIT_NOT: break;
+	case WAIT_RELOAD: return reload_result(m, q);
+	case WAIT_UPGRADE: return upgrade_failure(m, q);
+	case WAIT_UPGRADED: return upgrade_result(m, q);
+	}
 	return CONTROL_DONE;
 }
 

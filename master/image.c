@@ -59,6 +59,21 @@ child_image(struct image_child *c, struct state *s)
 	    INT64_MAX);
 }
 
+static void
+control_image(struct control_image *c, struct state *s)
+{
+	state_fd(s, "control.fd", &c->fd);
+	state_text(s, "control.path", &c->path);
+	state_number(s, "control.dev", &c->dev);
+	state_number(s, "control.ino", &c->ino);
+	state_unsigned(s, "control.clients", &c->n_clients,
+	    CONTROL_CLIENTS_MAX);
+	for (unsigned n = 0; n < c->n_clients; n++) {
+		state_fd(s, "client.fd", &c->client[n].fd);
+		state_bool(s, "client.waits", &c->client[n].waits);
+	}
+}
+
 /* *list becomes an array of n elements when it is loaded. */
 static void
 list_image(struct state *s, const char *name, unsigned *n, unsigned max,
@@ -112,6 +127,7 @@ image_image(struct image *i, struct state *s)
 	state_fd(s, "scoreboard", &i->scoreboard_fd);
 	state_fd(s, "log.error", &i->logs.error_fd);
 	state_fd(s, "log.access", &i->logs.access_fd);
+	control_image(&i->control, s);
 	state_text(s, "settings.first", &i->first);
 	state_text(s, "settings.serving", &i->settings);
 	lists_image(i, s);
@@ -174,6 +190,7 @@ show(const struct master *m, struct image *i)
 		.pidfile = m->pidfile,
 		.scoreboard_fd = m->scoreboard_fd,
 		.logs = d->logs,
+		.control = control_show(m->control),
 		.first = settings_text(m->first),
 		.settings = settings_text(d->settings),
 		.listener = calloc(d->n_listeners, sizeof *i->listener),
@@ -286,6 +303,7 @@ image_fini(struct image *i)
 	free(i->child);
 	free(i->program);
 	free(i->pidfile.path);
+	free(i->control.path);
 	free(i->first);
 	free(i->settings);
 	sup_free(&i->sup);
@@ -359,12 +377,16 @@ void
 image_each_fd(const struct master *m, void (*fn)(int fd))
 {
 	const struct deployment *d = master_deployment(m, m->serving);
+	struct control_image control = control_show(m->control);
 
 	for (size_t i = 0; i < d->n_listeners; i++)
 		fn(listener_fd(d->listeners[i]));
 	for (unsigned i = 0; i < SUP_SLOTS_MAX; i++)
 		if (m->child[i] != NULL)
 			fn(m->child[i]->channel_fd);
+	fn(control.fd);
+	for (unsigned i = 0; i < control.n_clients; i++)
+		fn(control.client[i].fd);
 	fn(d->logs.error_fd);
 	fn(d->logs.access_fd);
 	fn(m->pidfile.fd);

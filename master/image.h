@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "master/control.h"
 #include "master/listen.h"
 #include "master/logs.h"
 #include "master/pidfile.h"
@@ -22,7 +23,7 @@ struct sup;
 /* Goes up when what is written changes; a program reads its own version only.
  */
 #ifndef IMAGE_VERSION
-#define IMAGE_VERSION 1u
+#define IMAGE_VERSION 2u
 #endif
 /* Names the memfd in the environment of the program that is to read it. */
 #define IMAGE_VARIABLE "PREFORK_STATE_FD"
@@ -46,6 +47,7 @@ struct image {
 	struct pidfile pidfile;
 	int scoreboard_fd;
 	struct logs logs;
+	struct control_image control;
 	char *first, *settings; /* as settings_print() has them */
 	struct listener_image *listener;
 	unsigned n_listeners;

@@ -389,7 +389,8 @@ master_take_over(const struct settings_source *source, const char *source_name,
 	title_set("master [%s]", source_name);
 	make_room(&m);
 	master_adopt(&m, state_fd);
-	open_control(&m);
+	if (m.control == NULL)
+		open_control(&m);
 	notify_start(&m);
 	signals_start(&m, m.loop);
 	sigemptyset(&none);
@@ -397,7 +398,9 @@ master_take_over(const struct settings_source *source, const char *source_name,
 	/* Workers may have ended while nobody was there to hear of it. */
 	ev_feed_signal_event(m.loop, SIGCHLD);
 	master_feed(&m, &(struct sup_event){ .kind = SUP_TICK });
-	if (!sup_count(m.sup).paused)
+	if (sup_count(m.sup).paused)
+		upgrade_reload_over(&m);
+	else
 		master_reload(&m);
 	run_loop(&m);
 	clean_up(&m);

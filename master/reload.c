@@ -90,7 +90,8 @@ master_reload_over(struct master *m, unsigned generation,
 	r->generation = generation;
 	r->at = time(NULL);
 	snprintf(r->reason, sizeof r->reason, "%s", reason);
-	control_reload_over(m->control);
+	control_over(m->control, WAIT_RELOAD);
+	upgrade_reload_over(m);
 }
 
 unsigned

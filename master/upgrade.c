@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "conf/settings.h"
 #include "master/activation.h"
+#include "master/control.h"
 #include "master/exit_text.h"
 #include "master/image.h"
 #include "master/master.h"
@@ -31,7 +32,8 @@ upgrade_fini(struct upgrade *u)
 		kill(-u->pid, SIGKILL);
 	fd_close(&u->out_fd);
 	free(u->program);
-	u->program = NULL;
+	free(u->from);
+	u->program = u->from = NULL;
 }
 
 void
@@ -40,11 +42,17 @@ upgrade_shed(struct upgrade *u)
 	fd_close(&u->out_fd);
 }
 
+/* Logs it, and tells who waits for it with more words than the log needs. */
 static void
-log_failed(const char *why)
+fail(struct master *m, const char *why, const char *words)
 {
+	struct upgrade *u = &m->upgrade;
+
 	log_errorx("upgrade failed: %s; prefork %s goes on serving", why,
 	    PREFORK_VERSION);
+	snprintf(u->why, sizeof u->why, "upgrade failed: %s%s%s", why,
+	    words[0] != '\0' ? ": " : "", words);
+	control_over(m->control, WAIT_UPGRADE);
 }
 
 /* ---- the test ------------------------------------------------------------ */
@@ -102,23 +110,33 @@ test_end(struct master *m)
 	u->pid = 0;
 }
 
+/* Logs the lines and makes one of them. */
 static void
-log_said(char *said)
+log_said(char *said, char *all, size_t all_bytes)
 {
+	size_t n = 0;
 	char *line;
 
-	while ((line = strsep(&said, "\n")) != NULL)
-		if (line[0] != '\0')
-			log_errorx("upgrade: %s", line);
+	all[0] = '\0';
+	while ((line = strsep(&said, "\n")) != NULL) {
+		if (line[0] == '\0')
+			continue;
+		log_errorx("upgrade: %s", line);
+		n += (size_t)snprintf(all + n, all_bytes - n, "%s%s",
+		    n > 0 ? "; " : "", line);
+		if (n >= all_bytes)
+			n = all_bytes - 1; /* it was cut */
+	}
 }
 
 /* What anything but success means. */
 static void
-judge_failure(struct upgrade *u, int status)
+judge_failure(struct master *m, int status)
 {
-	char how[64], why[128];
+	struct upgrade *u = &m->upgrade;
+	char how[64], why[128], words[1024];
 
-	log_said(u->said);
+	log_said(u->said, words, sizeof words);
 	exit_text(status, how, sizeof how);
 	if (u->late)
 		snprintf(why, sizeof why,
@@ -128,7 +146,7 @@ judge_failure(struct upgrade *u, int status)
 		    "the new program does not know how to take over");
 	else
 		snprintf(why, sizeof why, "the new program's test %s", how);
-	log_failed(why);
+	fail(m, why, words);
 }
 
 static void
@@ -147,7 +165,7 @@ on_tested(struct ev_loop *loop, ev_child *c, int revents)
 	u->passed =
 	    c->rstatus == 0 && strstr(u->said, IMAGE_UNDERSTOOD) != NULL;
 	if (!u->passed)
-		judge_failure(u, c->rstatus);
+		judge_failure(m, c->rstatus);
 	else if (counts.on_trial)
 		log_info("upgrade: waits for the reload to end");
 	upgrade_step(m);
@@ -172,11 +190,17 @@ watch_test(struct master *m, double limit)
 	ev_timer_start(m->loop, &u->limit);
 }
 
+bool
+upgrade_is_under_way(const struct master *m)
+{
+	return m->upgrade.pid > 0 || m->upgrade.passed;
+}
+
 /* NULL, or why there can be no upgrade now. */
 static const char *
 objection(const struct master *m)
 {
-	if (m->upgrade.pid > 0 || m->upgrade.passed)
+	if (upgrade_is_under_way(m))
 		return "one is under way";
 	if (!m->committed)
 		return "the first workers do not serve yet";
@@ -187,7 +211,7 @@ objection(const struct master *m)
 	return NULL;
 }
 
-void
+bool
 upgrade_begin(struct master *m)
 {
 	const struct deployment *d = master_deployment(m, m->serving);
@@ -197,25 +221,41 @@ upgrade_begin(struct master *m)
 
 	if (why != NULL) {
 		log_warnx("no upgrade: %s", why);
-		return;
+		snprintf(m->upgrade.why, sizeof m->upgrade.why,
+		    "no upgrade: %s", why);
+		return false;
 	}
 	state_fd = image_save(m, err, sizeof err);
 	if (state_fd < 0) {
-		log_failed(err);
-		return;
+		fail(m, err, "");
+		return false;
 	}
 	m->upgrade.pid = self_test_start(m, state_fd, &m->upgrade.out_fd);
 	fd_close(&state_fd);
 	if (m->upgrade.pid < 0) {
 		m->upgrade.pid = 0;
-		log_error("upgrade failed: cannot start a process");
-		return;
+		snprintf(err, sizeof err, "cannot start a process: %m");
+		fail(m, err, "");
+		return false;
 	}
 	log_info("upgrade: %s tests itself", m->upgrade.program);
 	watch_test(m, (double)d->settings->boot_timeout_ms / MS_PER_S);
+	return true;
 }
 
 /* ---- the change ---------------------------------------------------------- */
+
+static void
+give_up(struct master *m)
+{
+	struct upgrade *u = &m->upgrade;
+
+	if (u->pid > 0)
+		kill(-u->pid, SIGKILL);
+	u->passed = false;
+	snprintf(u->why, sizeof u->why, "no upgrade: prefork is stopping");
+	control_over(m->control, WAIT_UPGRADE);
+}
 
 void
 upgrade_step(struct master *m)
@@ -224,9 +264,8 @@ upgrade_step(struct master *m)
 	struct sup_counts c = sup_count(m->sup);
 
 	if (c.stopping || c.leaving) {
-		if (u->pid > 0)
-			kill(-u->pid, SIGKILL);
-		u->passed = false;
+		if (upgrade_is_under_way(m))
+			give_up(m);
 	} else if (u->passed && !c.on_trial) {
 		ev_break(m->loop, EVBREAK_ALL);
 	}
@@ -254,7 +293,7 @@ change_program(struct master *m)
 	int state_fd = image_save(m, err, sizeof err);
 
 	if (state_fd < 0) {
-		log_failed(err);
+		fail(m, err, "");
 		return;
 	}
 	log_info("upgrade: %s takes over", m->upgrade.program);
@@ -267,7 +306,7 @@ change_program(struct master *m)
 	image_each_fd(m, keep_not);
 	activation_keep(false);
 	fd_close(&state_fd);
-	log_failed(err);
+	fail(m, err, "");
 }
 
 /* A signal that came before the mask is in libev's hands, where it would be
@@ -289,4 +328,17 @@ upgrade_take_over(struct master *m)
 		change_program(m);
 	}
 	pthread_sigmask(SIG_SETMASK, &was, NULL);
+}
+
+/* A later reload that is on trial ends ours. */
+void
+upgrade_reload_over(struct master *m)
+{
+	struct upgrade *u = &m->upgrade;
+
+	if (u->from == NULL || sup_count(m->sup).on_trial)
+		return;
+	control_over(m->control, WAIT_UPGRADED);
+	free(u->from);
+	u->from = NULL;
 }

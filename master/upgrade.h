@@ -23,6 +23,9 @@ struct upgrade {
 	int out_fd;   /* what the test says; -1: nothing any more */
 	size_t n_said;
 	char said[4096];
+	char why[1280]; /* there is none, or it failed */
+	char *from;     /* the version that we took over from, until our first
+			   reload is over; then NULL */
 	struct ev_child exit;
 	struct ev_io out;
 	struct ev_timer limit;
@@ -32,13 +35,18 @@ struct upgrade {
 void upgrade_init(struct upgrade *);
 void upgrade_fini(struct upgrade *);
 
-/* SIGUSR2. */
-void upgrade_begin(struct master *);
+/* SIGUSR2.  false: upgrade.why. */
+bool upgrade_begin(struct master *);
+/* It has begun and we are still the old program. */
+bool upgrade_is_under_way(const struct master *);
 /* After each event: does it end, or is it time?  Then the loop is left. */
 void upgrade_step(struct master *);
 /* Outside of the loop.  Returns if it is not time after all, or if it failed.
  */
 void upgrade_take_over(struct master *);
+
+/* In the new program: a reload is over, or there is none to be made. */
+void upgrade_reload_over(struct master *);
 
 /* In a child. */
 void upgrade_shed(struct upgrade *);
