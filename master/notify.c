@@ -10,6 +10,7 @@
 #include "common/scoreboard.h"
 #include "master/master.h"
 #include "master/notify.h"
+#include "master/watch.h"
 
 /* How often the counts are looked at, and how much time is asked for at each
  * look while we start, reload or stop. */
@@ -170,7 +171,8 @@ on_look(struct ev_loop *loop, ev_timer *t, int revents)
 	look(ev_userdata(loop));
 }
 
-/* Alive is who serves, or was told not to. */
+/* Alive is who serves, or was told not to; a worker that stands still does not
+ * serve. */
 static void
 on_watchdog(struct ev_loop *loop, ev_timer *t, int revents)
 {
@@ -179,7 +181,7 @@ on_watchdog(struct ev_loop *loop, ev_timer *t, int revents)
 
 	(void)t;
 	(void)revents;
-	if (c.ready > 0 || c.paused || c.stopping)
+	if (watch_sees_life(m) || c.paused || c.stopping)
 		(void)send_text(&m->notify, "WATCHDOG=1");
 }
 

@@ -67,6 +67,18 @@ watch_look(struct master *m)
 	set_timer(m, due, now);
 }
 
+bool
+watch_sees_life(const struct master *m)
+{
+	for (unsigned i = 0; i < SUP_SLOTS_MAX; i++) {
+		const struct child *c = m->child[i];
+
+		if (c != NULL && c->ready && !c->leaving && !c->stall.stalled)
+			return true;
+	}
+	return false;
+}
+
 static void
 on_due(struct ev_loop *loop, ev_timer *t, int revents)
 {

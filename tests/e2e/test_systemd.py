@@ -185,6 +185,32 @@ def test_no_worker_no_watchdog(manager, start):
     manager.until("WATCHDOG")
 
 
+def test_a_worker_that_stands_still_does_not_feed_the_watchdog(
+        manager, start, tmp_path):
+    """Its successor waits for a byte before it serves."""
+    fifo = tmp_path / "open"
+    os.mkfifo(fifo)
+    with open(fifo, "r+b", buffering=0) as both:
+        both.write(b"x")
+        s = start({"server": {"workers": 1, "stall_timeout": "200ms"},
+                   "app:probe": {"type": "module", "target": PROBE,
+                                 "option.open": fifo}},
+                  ready=1, env={**manager.env, "WATCHDOG_USEC": "20000"})
+        s.allow("stands still")
+        manager.until("WATCHDOG")
+        os.kill(s.workers()[0], signal.SIGSTOP)
+        s.wait("stands still for")
+        manager.rest()
+        said = len(manager.told)
+        for _ in range(50):
+            s.status()  # the master's loop turns all the while
+        assert not any("WATCHDOG" in m for m in manager.rest()[said:])
+        manager.sock.settimeout(PATIENCE)
+        both.write(b"x")
+        s.wait(READY, 2)
+        manager.until("WATCHDOG")
+
+
 def test_a_watchdog_for_another_process_is_not_ours(manager, start):
     s = start({}, env={**manager.env, "WATCHDOG_USEC": "1000",
                        "WATCHDOG_PID": "1"})
