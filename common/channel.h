@@ -12,6 +12,7 @@ enum channel_kind {
 	CHANNEL_READY = 1,   /* I serve from now on */
 	CHANNEL_FAILED,      /* I cannot boot; text says why; exit follows */
 	CHANNEL_RECYCLE,     /* replace me, then retire me; text says why */
+	CHANNEL_TOO_LARGE,   /* the same: I use too much memory */
 	CHANNEL_RECYCLE_NOW, /* the same, but retire me without waiting */
 	/* down: master to worker */
 	CHANNEL_RETIRE, /* drain, then exit 0 */

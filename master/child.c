@@ -14,10 +14,19 @@
 #define MESSAGES_AT_ONCE 16
 
 static void
+ask(struct child *c, enum sup_event_kind what, const char *when,
+    const char *why)
+{
+	log_info("worker %u (%d) asks to be replaced%s: %s", c->slot,
+	    (int)c->pid, when, why);
+	master_feed(c->master,
+	    &(struct sup_event){ .kind = what, .slot = c->slot });
+}
+
+static void
 on_message(struct child *c, const struct channel_message *m)
 {
 	struct sup_event ev = { .slot = c->slot };
-	bool now;
 
 	switch (m->kind) {
 	case CHANNEL_READY:
@@ -31,13 +40,10 @@ on_message(struct child *c, const struct channel_message *m)
 	case CHANNEL_FAILED:
 		snprintf(c->reason, sizeof c->reason, "%s", m->text);
 		break;
-	case CHANNEL_RECYCLE:
+	case CHANNEL_RECYCLE: ask(c, SUP_RECYCLE, "", m->text); break;
+	case CHANNEL_TOO_LARGE: ask(c, SUP_TOO_LARGE, "", m->text); break;
 	case CHANNEL_RECYCLE_NOW:
-		now = m->kind == CHANNEL_RECYCLE_NOW;
-		log_info("worker %u (%d) asks to be replaced%s: %s", c->slot,
-		    (int)c->pid, now ? " at once" : "", m->text);
-		ev.kind = now ? SUP_RECYCLE_NOW : SUP_RECYCLE;
-		master_feed(c->master, &ev);
+		ask(c, SUP_RECYCLE_NOW, " at once", m->text);
 		break;
 	case CHANNEL_RETIRE:
 	case CHANNEL_QUIT:

@@ -98,7 +98,7 @@ sup_slot_back_off(struct slot *w, msec_t now)
 	else
 		wait = BACKOFF_MAX;
 	w->state = SLOT_WAITING;
-	w->recycle = w->stalled = false;
+	w->recycle = w->stalled = w->too_large = false;
 	w->until = now + wait;
 }
 
@@ -279,6 +279,11 @@ on_recycle(struct sup *s, const struct sup_event *ev, msec_t now)
 
 	if (w->state != SLOT_READY)
 		return;
+	if (!w->recycle &&
+	    (ev->kind == SUP_TOO_LARGE || ev->kind == SUP_RECYCLE_NOW)) {
+		forgive(w, now);
+		w->too_large = true;
+	}
 	if (ev->kind == SUP_RECYCLE_NOW && !serves_alone(s, ev->slot)) {
 		sup_slot_dismiss(s, ev->slot, now, WHY_UNWANTED);
 		return;
@@ -302,6 +307,7 @@ note(struct sup *s, const struct sup_event *ev, msec_t now)
 	case SUP_EXITED:
 	case SUP_SPAWN_FAILED: on_gone(s, ev, now); break;
 	case SUP_RECYCLE:
+	case SUP_TOO_LARGE:
 	case SUP_RECYCLE_NOW:
 	case SUP_STALLED: on_recycle(s, ev, now); break;
 	case SUP_REVIVED: s->slot[ev->slot].stalled = false; break;

@@ -28,7 +28,9 @@ enum sup_event_kind {
 	SUP_EXITED,       /* slot, fate: its process is gone */
 	SUP_SPAWN_FAILED, /* slot: there was no process to be had */
 	SUP_RECYCLE,      /* slot: replace its worker, then retire it */
-	SUP_RECYCLE_NOW,  /* slot: retire its worker, unless it serves alone */
+	SUP_TOO_LARGE,    /* slot: the same; such successors come ever later */
+	SUP_RECYCLE_NOW,  /* slot: the same, but retire its worker before,
+			     unless it serves alone */
 	SUP_STALLED,      /* slot: replace its worker, then kill it */
 	SUP_REVIVED,      /* slot: it moves again; retire it after all */
 	SUP_RELOAD,       /* generation, conf: put these settings on trial */

@@ -17,6 +17,7 @@ slot_image(struct slot *w, struct state *s)
 	state_unsigned(s, "slot.crashes", &w->crashes, 32);
 	state_bool(s, "slot.recycle", &w->recycle);
 	state_bool(s, "slot.stalled", &w->stalled);
+	state_bool(s, "slot.too_large", &w->too_large);
 	state_bounded(s, "slot.grace", &w->grace, MSEC_MAX);
 	state_bounded(s, "slot.since", &w->since, MSEC_MAX);
 	state_bounded(s, "slot.until", &w->until, MSEC_MAX);

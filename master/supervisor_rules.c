@@ -160,7 +160,7 @@ spawn(struct sup *s, unsigned i, const struct generation *g, msec_t now)
 
 	w->state = SLOT_BOOTING;
 	w->generation = g->number;
-	w->recycle = w->stalled = false;
+	w->recycle = w->stalled = w->too_large = false;
 	w->until = now + g->conf.boot_timeout;
 	w->grace = g->conf.grace;
 	if (i >= s->n_used)
@@ -185,21 +185,56 @@ spawn_waiting(struct sup *s, const struct generation *g, unsigned room,
 	return room;
 }
 
+/* NULL, or one whose successor has still to inherit its backoff. */
+static struct slot *
+find_too_large(struct sup *s, const struct generation *g)
+{
+	for (unsigned i = 0; i < s->n_used; i++) {
+		struct slot *w = &s->slot[i];
+
+		if (w->too_large && has_process(w) &&
+		    w->generation == g->number)
+			return w;
+	}
+	return NULL;
+}
+
+/* The application may be larger than its limit from the start: a successor of
+ * such a worker counts from now on, but comes when its backoff is over. */
+static void
+succeed(struct sup *s, unsigned i, struct slot *old, msec_t now)
+{
+	struct slot *w = &s->slot[i];
+
+	old->too_large = false;
+	w->generation = old->generation;
+	w->crashes = old->crashes;
+	sup_slot_back_off(w, now);
+	if (i >= s->n_used)
+		s->n_used = i + 1;
+}
+
 static unsigned
 spawn_generation(struct sup *s, const struct generation *g, unsigned room,
     msec_t now)
 {
 	struct census c = take_census(s, g->number);
 	unsigned aim = target(s, g, c.recycling);
+	struct slot *old;
 
 	room = spawn_waiting(s, g, room, now);
 	for (unsigned i = 0; i < s->n_slots && room > 0 && c.counted < aim;
 	     i++) {
 		if (s->slot[i].state != SLOT_EMPTY)
 			continue;
+		c.counted++;
+		old = find_too_large(s, g);
+		if (old != NULL) {
+			succeed(s, i, old, now);
+			continue;
+		}
 		s->slot[i].crashes = 0;
 		spawn(s, i, g, now);
-		c.counted++;
 		room--;
 	}
 	return room;

@@ -32,6 +32,7 @@ struct slot {
 	unsigned crashes; /* not yet forgiven */
 	bool recycle;     /* asked to be replaced */
 	bool stalled;     /* does not move: it would not hear of retiring */
+	bool too_large;   /* its successor is to wait as if it had crashed */
 	msec_t grace;     /* of its generation, which may be gone by then */
 	msec_t since;     /* READY */
 	msec_t until; /* WAITING: spawn then; BOOTING, RETIRING: kill then */

@@ -9,6 +9,7 @@
 
 #include <ev.h>
 
+#include "common/channel.h"
 #include "worker/app.h"
 #include "worker/baton.h"
 #include "worker/http/access_log.h"
@@ -59,21 +60,19 @@ struct worker {
 
 	ev_io channel;
 	ev_check turn;
-	_Atomic bool retiring; /* no new connections, every response closes */
-	bool finished;         /* nothing is left to do: threads leave */
-	bool recycle_asked, recycle_now_asked;
+	_Atomic bool retiring;   /* no new connections, every response closes */
+	bool finished;           /* nothing is left to do: threads leave */
+	enum channel_kind asked; /* for a successor; 0: not yet */
 	struct limits limits;
 	struct warmup warmup;
 	int status;      /* enum worker_exit, as it ends */
 	ev_timer orphan; /* the master is gone */
 };
 
-/* Asks the master for a successor, once; the text says why. */
-void worker_recycle(struct worker *, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-/* The same, but to retire without waiting for it. */
-void worker_recycle_now(struct worker *, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+/* Asks the master for a successor: CHANNEL_RECYCLE, or one of the more urgent
+ * kinds that follow it; once for each.  The text says why. */
+void worker_recycle(struct worker *, enum channel_kind how, const char *fmt,
+    ...) __attribute__((format(printf, 3, 4)));
 
 /* All is warm: accepts connections and says READY. */
 void worker_open(struct worker *);

@@ -55,10 +55,11 @@ on_look(struct ev_loop *loop, ev_timer *t, int revents)
 	(void)revents;
 	w->limits.looked_at = SCORE_GET(w->score, requests);
 	if (s->max_memory_hard != 0 && bytes > s->max_memory_hard)
-		worker_recycle_now(w, "%.1f MiB: max_memory_hard",
-		    (double)bytes / MIB);
+		worker_recycle(w, CHANNEL_RECYCLE_NOW,
+		    "%.1f MiB: max_memory_hard", (double)bytes / MIB);
 	else if (s->max_memory != 0 && bytes > s->max_memory)
-		worker_recycle(w, "%.1f MiB: max_memory", (double)bytes / MIB);
+		worker_recycle(w, CHANNEL_TOO_LARGE, "%.1f MiB: max_memory",
+		    (double)bytes / MIB);
 }
 
 static bool
@@ -79,7 +80,7 @@ on_rest(struct ev_loop *loop, ev_prepare *p, int revents)
 	(void)revents;
 	if (l->requests != 0 && SCORE_GET(w->score, requests) >= l->requests) {
 		l->requests = 0;
-		worker_recycle(w, "max_requests");
+		worker_recycle(w, CHANNEL_RECYCLE, "max_requests");
 	}
 	if (l->statm_fd >= 0 && !ev_is_active(&l->look) && was_busy(w)) {
 		ev_timer_set(&l->look, LOOK_S, 0.);
@@ -92,7 +93,7 @@ on_lifetime(struct ev_loop *loop, ev_timer *t, int revents)
 {
 	(void)loop;
 	(void)revents;
-	worker_recycle(t->data, "max_lifetime");
+	worker_recycle(t->data, CHANNEL_RECYCLE, "max_lifetime");
 }
 
 static uint64_t

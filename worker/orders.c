@@ -108,6 +108,7 @@ on_message(struct worker *w, struct channel_message *m)
 	case CHANNEL_READY:
 	case CHANNEL_FAILED:
 	case CHANNEL_RECYCLE:
+	case CHANNEL_TOO_LARGE:
 	case CHANNEL_RECYCLE_NOW: break;
 	}
 	log_warnx("unexpected message %d from the master", (int)m->kind);
@@ -164,28 +165,15 @@ static void LOG_FORMAT(3, 0)
 }
 
 void
-worker_recycle(struct worker *w, const char *fmt, ...)
+worker_recycle(struct worker *w, enum channel_kind how, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (w->recycle_asked)
+	if (how <= w->asked)
 		return;
-	w->recycle_asked = true;
+	w->asked = how;
 	va_start(ap, fmt);
-	tell(w, CHANNEL_RECYCLE, fmt, ap);
-	va_end(ap);
-}
-
-void
-worker_recycle_now(struct worker *w, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (w->recycle_now_asked)
-		return;
-	w->recycle_asked = w->recycle_now_asked = true;
-	va_start(ap, fmt);
-	tell(w, CHANNEL_RECYCLE_NOW, fmt, ap);
+	tell(w, how, fmt, ap);
 	va_end(ap);
 }
 

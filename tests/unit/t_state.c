@@ -182,6 +182,7 @@ busy(void)
 	feed(s, SUP_READY, 2, 3);
 	feed(s, SUP_RECYCLE, 1, 4);
 	feed(s, SUP_READY, 3, 5); /* 1 retires */
+	feed(s, SUP_TOO_LARGE, 3, 5);
 	feed(s, SUP_EXITED, 0, 6);
 	return s;
 }

@@ -614,9 +614,44 @@ static void
 a_worker_that_must_go_at_once_retires_before_its_successor_serves(void **state)
 {
 	(void)state;
-	RUN(SERVING_2, { 5, ASKS(0, RECYCLE_NOW), "R0 S2g1" },
-	    { 6, READY(2), "" }, { 7, ASKS(0, RECYCLE_NOW), "" },
-	    { 5 + GRACE, EVENT(TICK), "K0g" });
+	RUN(SERVING_2, { 5, ASKS(0, RECYCLE_NOW), "R0" },
+	    { 6, ASKS(0, RECYCLE_NOW), "" }, { 105, EVENT(TICK), "S2g1" },
+	    { 106, READY(2), "" }, { 5 + GRACE, EVENT(TICK), "K0g" });
+}
+
+static void
+what_is_too_large_from_the_start_comes_ever_later(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, ASKS(0, RECYCLE_NOW), "R0" },
+	    { 6, EXITED(0, CLEAN), "" }, { 105, EVENT(TICK), "S2g1" },
+	    { 106, READY(2), "" }, { 107, ASKS(2, RECYCLE_NOW), "R2" },
+	    { 306, EVENT(TICK), "" }, { 307, EVENT(TICK), "S0g1" },
+	    { 308, READY(0), "" }, { 309, ASKS(0, TOO_LARGE), "" },
+	    { 708, EVENT(TICK), "" }, { 709, EVENT(TICK), "S3g1" },
+	    { 710, READY(3), "R0" }, { 711, ASKS(3, TOO_LARGE), "" },
+	    { 1510, EVENT(TICK), "" }, { 1511, EVENT(TICK), "S4g1" },
+	    { 1512, READY(4), "R3" },
+	    /* 20 s of service make up for two */
+	    { 21512, ASKS(4, TOO_LARGE), "" }, { 21911, EVENT(TICK), "" },
+	    { 21912, EVENT(TICK), "S5g1" });
+}
+
+static void
+one_that_crashes_while_its_successor_waits_is_not_replaced_twice(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, ASKS(0, TOO_LARGE), "" },
+	    { 6, EXITED(0, CRASHED), "" }, { 105, EVENT(TICK), "" },
+	    { 106, EVENT(TICK), "S0g1" }, { 107, READY(0), "" });
+}
+
+static void
+a_worker_that_grew_after_it_asked_does_not_delay_its_successor(void **state)
+{
+	(void)state;
+	RUN(SERVING_2, { 5, RECYCLE(0), "S2g1" }, { 6, ASKS(0, TOO_LARGE), "" },
+	    { 7, READY(2), "R0" });
 }
 
 static void
@@ -624,8 +659,9 @@ a_worker_that_serves_alone_never_goes_at_once(void **state)
 {
 	(void)state;
 	RUN(SERVING_2, { 5, EXITED(1, CRASHED), "" },
-	    { 6, ASKS(0, RECYCLE_NOW), "S2g1" }, { 7, READY(2), "" },
-	    { 105, EVENT(TICK), "S1g1" }, { 106, READY(1), "R0" });
+	    { 6, ASKS(0, RECYCLE_NOW), "" }, { 105, EVENT(TICK), "S1g1" },
+	    { 106, EVENT(TICK), "S2g1" }, { 107, READY(2), "" },
+	    { 108, READY(1), "R0" });
 }
 
 static void
@@ -633,8 +669,8 @@ a_worker_that_stands_still_is_no_help(void **state)
 {
 	(void)state;
 	RUN(SERVING_2, { 5, ASKS(1, STALLED), "S2g1" },
-	    { 6, ASKS(0, RECYCLE_NOW), "" }, { 7, READY(2), "K1h S3g1" },
-	    { 8, READY(3), "R0" });
+	    { 6, ASKS(0, RECYCLE_NOW), "" }, { 7, READY(2), "K1h" },
+	    { 107, EVENT(TICK), "S3g1" }, { 108, READY(3), "R0" });
 }
 
 static void
@@ -929,6 +965,9 @@ static const struct CMUnitTest tests[] = {
 	T(a_recycled_worker_that_dies_first_is_not_replaced_twice),
 	T(a_recycled_worker_serves_on_while_its_successor_fails),
 	T(a_worker_that_must_go_at_once_retires_before_its_successor_serves),
+	T(what_is_too_large_from_the_start_comes_ever_later),
+	T(one_that_crashes_while_its_successor_waits_is_not_replaced_twice),
+	T(a_worker_that_grew_after_it_asked_does_not_delay_its_successor),
 	T(a_worker_that_serves_alone_never_goes_at_once),
 	T(a_worker_that_stands_still_is_no_help),
 	T(a_worker_that_goes_at_once_takes_its_successor_along),

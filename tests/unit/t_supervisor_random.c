@@ -278,9 +278,8 @@ something_happens_to(struct model *m, unsigned slot)
 			exits(m, slot);
 		else if (below(m, 8) == 0)
 			feed(m,
-			    &(struct sup_event){ .kind = below(m, 2) == 0 ?
-				    SUP_RECYCLE :
-				    SUP_RECYCLE_NOW,
+			    &(struct sup_event){ .kind = SUP_RECYCLE +
+				    below(m, 3), /* or the two after it */
 				.slot = slot });
 		else if (below(m, 8) == 0)
 			stalls_or_moves(m, slot);

@@ -120,8 +120,8 @@ not_waited_for(struct pf_request *r)
 static void
 replace_worker(struct pf_request *r)
 {
-	worker_recycle(r->worker, "a handler of app %s is stuck",
-	    r->app->settings->name);
+	worker_recycle(r->worker, CHANNEL_RECYCLE,
+	    "a handler of app %s is stuck", r->app->settings->name);
 }
 
 /* It had its chance. */

@@ -162,7 +162,7 @@ accept_one(struct acceptors *a, struct acceptor *from)
 	log_error("accept on %s", from->listener->spec);
 	ev_io_stop(a->worker->loop, &from->io);
 	from->broken = true;
-	worker_recycle(a->worker, "listener %s is broken",
+	worker_recycle(a->worker, CHANNEL_RECYCLE, "listener %s is broken",
 	    from->listener->spec);
 	return false;
 }
