@@ -46,7 +46,7 @@ MASTER_C := \
   master/child.c master/control.c master/control_socket.c \
   master/control_verbs.c master/daemon.c master/deployment.c \
   master/exit_text.c master/image.c master/json.c master/listen.c \
-  master/listen_unix.c master/logs.c master/master.c master/notify.c \
+  master/listen_tcp.c master/listen_unix.c master/logs.c master/master.c master/notify.c \
   master/oom.c master/pidfile.c master/preforkctl/ask.c \
   master/preforkctl/record.c master/preforkctl/render.c master/priv.c \
   master/reload.c master/self_test.c master/signals.c master/spawn.c \

@@ -2,6 +2,7 @@
 #ifndef COMMON_HERITAGE_H
 #define COMMON_HERITAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -11,7 +12,8 @@ struct scoreboard;
 
 /* A socket the master bound; workers accept from their copy of the fd. */
 struct heritage_listener {
-	int fd; /* non-blocking, listening */
+	int fd;       /* non-blocking */
+	bool listens; /* or: whoever is ready to accept makes it */
 	const char
 	    *spec; /* canonical: 127.0.0.1:8000, [::1]:8000, unix:/path */
 };

@@ -53,7 +53,26 @@ deployment_add(struct deployment *d, struct listener *l)
 	d->listeners[d->n_listeners] = l;
 	d->inherited[d->n_listeners++] =
 	    (struct heritage_listener){ .fd = listener_fd(l),
-		    .spec = listener_spec(l) };
+		    .spec = listener_spec(l),
+		    .listens = listener_listens(l) };
+}
+
+/* NULL, with the reason.  A reload may go from 0.0.0.0 to 127.0.0.1, or back:
+ * the port is ours already. */
+static struct listener *
+open_new(const struct deployment *old, const struct bind_address *b,
+    const struct listen_options *options, char *err, size_t err_bytes)
+{
+	struct listen_options these = *options;
+
+	for (; old != NULL; old = old->next)
+		for (size_t i = 0; i < old->n_listeners; i++) {
+			if (!listener_overlaps(old->listeners[i], b))
+				continue;
+			listener_share(old->listeners[i]);
+			these.beside = true;
+		}
+	return listener_open(b, &these, err, err_bytes);
 }
 
 static int
@@ -72,7 +91,7 @@ open_listeners(struct deployment *d, const struct deployment *old, char *err,
 		if (l != NULL)
 			listener_ref(l);
 		else
-			l = listener_open(&bind->at[i], &options, why,
+			l = open_new(old, &bind->at[i], &options, why,
 			    sizeof why);
 		if (l == NULL) {
 			snprintf(err, err_bytes, "cannot listen on %s: %s",
@@ -156,7 +175,7 @@ deployment_conf(const struct deployment *d)
 }
 
 void
-deployment_settle(const struct deployment *d)
+deployment_settle(struct deployment *d)
 {
 	struct listen_options options;
 	char err[256];
@@ -165,6 +184,8 @@ deployment_settle(const struct deployment *d)
 		log_warnx("owner of the sockets: %s", err);
 		return;
 	}
-	for (size_t i = 0; i < d->n_listeners; i++)
+	for (size_t i = 0; i < d->n_listeners; i++) {
 		listener_settle(d->listeners[i], &options);
+		d->inherited[i].listens = listener_listens(d->listeners[i]);
+	}
 }

@@ -47,7 +47,7 @@ void deployment_stop_listening(struct deployment *);
 
 struct sup_conf deployment_conf(const struct deployment *);
 /* It serves from now on: applies what its sockets share with the old one. */
-void deployment_settle(const struct deployment *);
+void deployment_settle(struct deployment *);
 int deployment_has(const struct deployment *, const struct listener *);
 
 #endif

@@ -40,6 +40,8 @@ listener_image(struct listener_image *l, struct state *s)
 	state_fd(s, "listener.fd", &l->fd);
 	state_text(s, "listener.wanted", &l->wanted);
 	state_text(s, "listener.spec", &l->spec);
+	state_bool(s, "listener.tcp", &l->tcp);
+	state_bool(s, "listener.borrowed", &l->borrowed);
 	state_text(s, "listener.path", &l->path);
 	state_number(s, "listener.dev", &l->dev);
 	state_number(s, "listener.ino", &l->ino);

@@ -1,5 +1,3 @@
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,6 +14,7 @@
 #include "conf/settings.h"
 #include "master/activation.h"
 #include "master/listen.h"
+#include "master/listen_tcp.h"
 #include "master/listen_unix.h"
 
 struct listener {
@@ -23,82 +22,11 @@ struct listener {
 	int fd;
 	char *wanted; /* as the settings spell it */
 	char *spec;   /* with the port the kernel chose */
+	bool tcp;
+	bool borrowed; /* others have it too, and go on with it after us */
+	bool listens;  /* or: the first worker that is ready makes it */
 	struct unix_file file;
 };
-
-union address {
-	struct sockaddr any;
-	struct sockaddr_in in4;
-	struct sockaddr_in6 in6;
-	struct sockaddr_storage room;
-};
-
-/* The length of the address; 0 when host is not a numeric one. */
-static socklen_t
-address_fill(union address *a, const struct bind_address *b, uint16_t port)
-{
-	memset(a, 0, sizeof *a);
-	if (b->kind == BIND_TCP4) {
-		a->in4.sin_family = AF_INET;
-		a->in4.sin_port = htons(port);
-		return inet_pton(AF_INET, b->host, &a->in4.sin_addr) == 1 ?
-		    sizeof a->in4 :
-		    0;
-	}
-	a->in6.sin6_family = AF_INET6;
-	a->in6.sin6_port = htons(port);
-	return inet_pton(AF_INET6, b->host, &a->in6.sin6_addr) == 1 ?
-	    sizeof a->in6 :
-	    0;
-}
-
-/* A bound TCP socket; -1 and errno.  Accepted sockets inherit TCP_NODELAY. */
-static int
-tcp_bind(const struct bind_address *b, uint16_t port)
-{
-	static const int on = 1;
-	union address a;
-	socklen_t n = address_fill(&a, b, port);
-	int fd;
-
-	if (n == 0) {
-		errno = EINVAL;
-		return -1;
-	}
-	fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-	    IPPROTO_TCP);
-	if (fd < 0)
-		return -1;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-		goto fail;
-	if (b->kind == BIND_TCP6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
-		goto fail;
-	if (bind(fd, &a.any, n) == 0)
-		return fd;
-fail:
-	fd_close(&fd);
-	return -1;
-}
-
-/* NULL and errno.  Port 0 gives way to the one the kernel chose. */
-static char *
-tcp_spec(int fd, const struct bind_address *b)
-{
-	union address a;
-	socklen_t n = sizeof a;
-	char *spec;
-
-	memset(&a, 0, sizeof a);
-	if (getsockname(fd, &a.any, &n) < 0)
-		return NULL;
-	if (asprintf(&spec, b->kind == BIND_TCP4 ? "%s:%u" : "[%s]:%u", b->host,
-		b->kind == BIND_TCP4 ? ntohs(a.in4.sin_port) :
-				       ntohs(a.in6.sin6_port)) < 0)
-		return NULL;
-	return spec;
-}
 
 /* Somebody made the socket for us, or should have: -1.  It is copied, so that
  * fd stays theirs. */
@@ -148,7 +76,9 @@ open_socket(struct listener *l, const struct bind_address *b,
 {
 	int given_fd = given_for(b);
 
+	l->listens = !options->beside;
 	if (b->kind == BIND_FD || given_fd >= 0) {
+		l->borrowed = l->listens = true;
 		l->fd = adopt(given_fd, err, err_bytes);
 		return l->fd < 0 ? -1 : 0;
 	}
@@ -157,9 +87,10 @@ open_socket(struct listener *l, const struct bind_address *b,
 		if (l->fd < 0)
 			return -1;
 	} else {
-		l->fd = tcp_bind(b, b->port);
+		l->tcp = true;
+		l->fd = tcp_open(b, b->port, options->beside);
 	}
-	if (l->fd >= 0 && listen(l->fd, options->backlog) == 0)
+	if (l->fd >= 0 && (!l->listens || listen(l->fd, options->backlog) == 0))
 		return 0;
 	snprintf(err, err_bytes, "%m");
 	return -1;
@@ -199,6 +130,16 @@ listener_ref(struct listener *l)
 	return l;
 }
 
+/* Workers that hold a copy empty the queue.  What came between their last look
+ * and their close would be cut off: nothing is to come. */
+static void
+close_door(struct listener *l)
+{
+	unix_file_remove(&l->file);
+	if (l->tcp && l->fd >= 0 && !l->borrowed)
+		tcp_close_door(l->fd);
+}
+
 void
 listener_unref(struct listener **lp)
 {
@@ -207,7 +148,7 @@ listener_unref(struct listener **lp)
 	*lp = NULL;
 	if (l == NULL || --l->refs > 0)
 		return;
-	unix_file_remove(&l->file);
+	close_door(l);
 	fd_close(&l->fd);
 	free(l->wanted);
 	free(l->spec);
@@ -220,13 +161,28 @@ listener_is_for(const struct listener *l, const struct bind_address *b)
 	return strcmp(l->wanted, b->spec) == 0;
 }
 
+bool
+listener_overlaps(const struct listener *l, const struct bind_address *b)
+{
+	return l->tcp && !l->borrowed && tcp_overlaps(l->fd, b);
+}
+
 void
-listener_settle(const struct listener *l, const struct listen_options *options)
+listener_share(const struct listener *l)
+{
+	tcp_share(l->fd, true);
+}
+
+void
+listener_settle(struct listener *l, const struct listen_options *options)
 {
 	const char *path = l->file.path;
 
 	if (listen(l->fd, options->backlog) < 0)
 		log_warn("cannot set the backlog of %s", l->spec);
+	l->listens = true;
+	if (l->tcp && !l->borrowed)
+		tcp_share(l->fd, false);
 	if (!unix_file_is_ours(&l->file))
 		return;
 	if (chown(path, options->uid, options->gid) < 0)
@@ -241,6 +197,8 @@ listener_show(const struct listener *l)
 	return (struct listener_image){ .fd = l->fd,
 		.wanted = l->wanted,
 		.spec = l->spec,
+		.tcp = l->tcp,
+		.borrowed = l->borrowed,
 		.path = l->file.path,
 		.dev = l->file.dev,
 		.ino = l->file.ino };
@@ -262,12 +220,21 @@ listener_adopt(const struct listener_image *image)
 	    fcntl(image->fd, F_SETFD, FD_CLOEXEC) == 0 &&
 	    (!has_file || (l->file.path = strdup(image->path)) != NULL)) {
 		l->fd = image->fd;
+		l->tcp = image->tcp;
+		l->borrowed = image->borrowed;
+		l->listens = true;
 		l->file.dev = image->dev;
 		l->file.ino = image->ino;
 		return l;
 	}
 	listener_unref(&l);
 	return NULL;
+}
+
+bool
+listener_listens(const struct listener *l)
+{
+	return l->listens;
 }
 
 int
@@ -295,7 +262,7 @@ listener_check(const struct bind_address *b, char *err, size_t err_bytes)
 	case BIND_TCP4:
 	case BIND_TCP6:
 		/* Any port: the one of the settings may well be serving. */
-		fd = tcp_bind(b, 0);
+		fd = tcp_open(b, 0, false);
 		if (fd < 0)
 			snprintf(err, err_bytes, "%m");
 		break;

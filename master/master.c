@@ -82,6 +82,8 @@ follow(struct master *m, struct sup_plan plan)
 	struct sup_counts counts;
 
 	for (;;) {
+		if (sup_count(m->sup).stopping)
+			stop_listening(m); /* before the workers hear of it */
 		for (size_t i = 0; i < plan.n; i++)
 			carry_out(m, &plan.act[i]);
 		if (m->n_unspawned == 0)
@@ -93,8 +95,6 @@ follow(struct master *m, struct sup_plan plan)
 	counts = sup_count(m->sup);
 	if (counts.leaving || counts.stopping)
 		notify_stopping(m);
-	if (counts.stopping)
-		stop_listening(m);
 	upgrade_step(m);
 }
 

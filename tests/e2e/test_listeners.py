@@ -1,11 +1,14 @@
 """Where prefork listens."""
+import os
 import re
+import signal
 import socket
 import stat
 
 import pytest
 
-from prefork import LISTENING, READY, Client, run
+from load import Traffic
+from prefork import LISTENING, PROBE, READY, Client, run
 
 
 def addresses(server, n):
@@ -76,3 +79,92 @@ def test_a_wrong_address_is_refused(start, bind):
     done = run("-t", "-c", s.file, "-o", f"server.bind={bind}")
     assert done.returncode == 1
     assert "-o" in done.stderr and "bind" in done.stderr
+
+
+# ---- addresses that overlap --------------------------------------------------
+
+@pytest.mark.parametrize("one, every", [("127.0.0.1", "0.0.0.0"),
+                                        ("[::1]", "[::]")])
+def test_a_reload_from_every_address_to_one_and_back(start, one, every):
+    s = start({"server": {"bind": f"{every}:0"}})
+    port = s.address[1]
+    with Traffic(s, keep=8, single=8, pause=0.05,
+                 address=(one.strip("[]"), port)) as t:
+        for host in one, every, one:
+            t.more()
+            s.configure({"server": {"bind": f"{host}:{port}"}})
+            s.control("reload", "--wait")
+            assert [r["address"] for r in s.ask("status")[1:]] == \
+                [f"{host}:{port}"]
+        t.more()
+        s.control("upgrade", "--wait")  # knows all that it needs of it
+        t.more()
+    assert t.failures == []
+    s.fds_settle()
+
+
+def test_a_trial_has_no_address_before_it_serves(start, tmp_path):
+    s = start({"server": {"bind": "0.0.0.0:0"}})
+    s.allow("reload failed", "exited with status 4")
+    s.address, old = ("127.0.0.1", s.address[1]), s.workers()
+    fifo = tmp_path / "open"
+    os.mkfifo(fifo)
+    s.configure({"server": {"bind": "127.0.0.1:%d" % s.address[1]},
+                 "app:probe": {"type": "module", "target": PROBE,
+                               "option.open": fifo}})
+    s.signal(signal.SIGHUP)
+    with open(fifo, "wb", buffering=0):  # a worker of generation 2 loads
+        for _ in range(20):
+            assert int(s.get("/pid").body) in old
+    s.wait("reload failed")  # the end of the pipe meant that it may not
+    for _ in range(20):
+        assert int(s.get("/pid").body) in old
+    s.fds_settle()
+
+
+def test_an_address_that_another_program_has_is_refused(start):
+    s = start({})
+    s.allow("reload failed", "cannot listen")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        s.configure({"server": {"bind": "0.0.0.0:%d" % other.getsockname()[1]}})
+        assert "Address already in use" in s.control("reload", status=1)
+    assert s.get("/pid").status == 200
+
+
+# ---- the end of a listener ---------------------------------------------------
+
+@pytest.mark.parametrize("event", ["stop", "reload"])
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_who_comes_at_the_end_is_served_or_refused(start, tmp_path, kind,
+                                                   event):
+    """Never accepted by the kernel and then cut off."""
+    path = tmp_path / "s.sock"
+    other = "127.0.0.2:0" if kind == "tcp" else f"unix:{path}"
+    s = start({"server": {"bind": f"127.0.0.1:0, {other}"}})
+    port = addresses(s, 2)[1].rstrip("/").rpartition(":")[2]
+    address = ("127.0.0.2", int(port)) if kind == "tcp" else str(path)
+    with Traffic(s, keep=0, single=32, pause=0.002, address=address) as t:
+        t.more(1000)
+        if event == "stop":
+            s.stop()
+        else:
+            s.configure({"server": {"bind": "127.0.0.1:0"}})
+            s.control("reload", "--wait")
+        t.failed(32)
+        t.stop()
+    assert set(t.kinds()) == {"refused"}, t.failures
+
+
+def test_a_passed_socket_outlives_us(start):
+    """Whoever passed it goes on with it, clients waiting."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        s = start({"server": {"bind": f"fd://{sock.fileno()}"}},
+                  pass_fds=(sock.fileno(),), ready=0)
+        s.wait(READY, 2)
+        s.control("upgrade", "--wait")
+        s.stop()
+        with socket.create_connection(sock.getsockname()) as c:
+            accepted, _ = sock.accept()
+            with accepted:
+                c.sendall(b"x")
+                assert accepted.recv(1) == b"x"

@@ -192,6 +192,151 @@ an_address_of_another_machine_fails_the_check(void **state)
 	assert_string_equal(err, "Invalid argument");
 }
 
+static struct bind_address
+every4(uint16_t port)
+{
+	static char spec[32], host[] = "0.0.0.0";
+
+	snprintf(spec, sizeof spec, "0.0.0.0:%u", (unsigned)port);
+	return (struct bind_address){ .kind = BIND_TCP4,
+		.spec = spec,
+		.host = host,
+		.port = port };
+}
+
+static void
+an_address_that_overlaps_one_of_ours_can_be_had(void **state)
+{
+	struct bind_address one = tcp4(0), every, elsewhere;
+	struct listener *l = must_open(&one), *wide;
+	struct listen_options beside = options;
+
+	(void)state;
+	every = every4(port_of(l));
+	elsewhere = tcp4(port_of(l));
+	assert_true(listener_overlaps(l, &every));
+	assert_false(listener_overlaps(l, &elsewhere)); /* the same one */
+	assert_null(listener_open(&every, &options, err, sizeof err));
+	listener_share(l);
+	beside.beside = true;
+	wide = listener_open(&every, &beside, err, sizeof err);
+	assert_non_null(wide);
+	assert_false(listener_listens(wide)); /* l alone does */
+	assert_int_equal(option_of(listener_fd(wide), SOL_SOCKET,
+			     SO_ACCEPTCONN),
+	    0);
+	listener_settle(wide, &options);
+	assert_true(listener_listens(wide));
+	assert_int_equal(option_of(listener_fd(wide), SOL_SOCKET,
+			     SO_ACCEPTCONN),
+	    1);
+	assert_int_equal(option_of(listener_fd(wide), SOL_SOCKET, SO_REUSEPORT),
+	    0);
+	listener_unref(&l);
+	one = tcp4(every.port);
+	assert_true(listener_overlaps(wide, &one)); /* and back */
+	listener_unref(&wide);
+}
+
+static void
+what_cannot_overlap_does_not(void **state)
+{
+	char host6[] = "::", name[] = "localhost", spec[] = "";
+	struct bind_address b = tcp4(0), six, file = unix_address(), next,
+			    wrong;
+	struct listener *l = must_open(&b);
+	uint16_t port;
+
+	(void)state;
+	port = port_of(l);
+	six = (struct bind_address){ .kind = BIND_TCP6,
+		.spec = spec,
+		.host = host6,
+		.port = port };
+	wrong = (struct bind_address){ .kind = BIND_TCP4,
+		.spec = spec,
+		.host = name,
+		.port = port };
+	next = every4(port == UINT16_MAX ? 1 : port + 1);
+	assert_false(listener_overlaps(l, &six)); /* IPV6_V6ONLY */
+	assert_false(listener_overlaps(l, &file));
+	assert_false(listener_overlaps(l, &next));
+	assert_false(listener_overlaps(l, &wrong));
+	next.port = 0;
+	assert_false(listener_overlaps(l, &next));
+	listener_unref(&l);
+	l = must_open(&file);
+	next = every4(port);
+	assert_false(listener_overlaps(l, &next));
+	listener_unref(&l);
+}
+
+/* A worker's copy of it. */
+static int
+copy_of(const struct listener *l)
+{
+	int fd = fcntl(listener_fd(l), F_DUPFD_CLOEXEC, 3);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void
+who_is_in_the_queue_of_a_closed_tcp_listener_is_not_cut_off(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	struct bind_address b = tcp4(0);
+	struct listener *l = must_open(&b);
+	int workers = copy_of(l), early, late, accepted;
+
+	(void)state;
+	to.sin_port = htons(port_of(l));
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	early = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	late = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	(void)connect(early, (struct sockaddr *)&to, sizeof to);
+	listener_unref(&l);
+	(void)connect(late, (struct sockaddr *)&to, sizeof to);
+	accepted = accept(workers, NULL, NULL);
+	assert_true(accepted >= 0);
+	assert_int_equal(accept(workers, NULL, NULL), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(option_of(early, SOL_SOCKET, SO_ERROR), 0);
+	/* the kernel has not answered him: he will try again */
+	assert_int_equal(connect(late, (struct sockaddr *)&to, sizeof to), -1);
+	assert_int_equal(errno, EALREADY);
+	fd_close(&workers);
+	assert_int_equal(send(early, "x", 1, MSG_NOSIGNAL), 1);
+	assert_int_equal(recv(accepted, &(char){ 0 }, 1, 0), 1);
+	fd_close(&accepted);
+	fd_close(&early);
+	fd_close(&late);
+}
+
+static void
+who_is_in_the_queue_of_a_closed_unix_listener_is_not_cut_off(void **state)
+{
+	struct bind_address b = unix_address();
+	struct listener *l = must_open(&b);
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int workers = copy_of(l), early, accepted;
+
+	(void)state;
+	snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
+	early = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(connect(early, (struct sockaddr *)&sun, sizeof sun),
+	    0);
+	listener_unref(&l);
+	assert_int_equal(connect_unix(), -1);
+	accepted = accept(workers, NULL, NULL);
+	assert_true(accepted >= 0);
+	assert_int_equal(accept(workers, NULL, NULL), -1);
+	assert_int_equal(errno, EAGAIN);
+	fd_close(&accepted);
+	fd_close(&early);
+	fd_close(&workers);
+}
+
 static void
 a_unix_socket_has_its_mode_and_goes_with_the_last_reference(void **state)
 {
@@ -347,6 +492,13 @@ main(void)
 		cmocka_unit_test(
 		    an_address_in_use_is_refused_and_passes_the_check),
 		cmocka_unit_test(an_address_of_another_machine_fails_the_check),
+		cmocka_unit_test(
+		    an_address_that_overlaps_one_of_ours_can_be_had),
+		cmocka_unit_test(what_cannot_overlap_does_not),
+		cmocka_unit_test(
+		    who_is_in_the_queue_of_a_closed_tcp_listener_is_not_cut_off),
+		cmocka_unit_test(
+		    who_is_in_the_queue_of_a_closed_unix_listener_is_not_cut_off),
 		cmocka_unit_test(
 		    a_unix_socket_has_its_mode_and_goes_with_the_last_reference),
 		cmocka_unit_test(a_later_generation_changes_mode_and_backlog),

@@ -212,6 +212,9 @@ acceptors_start(struct acceptors *a, struct worker *w)
 
 		from->all = a;
 		from->listener = &h->listeners[i];
+		if (!from->listener->listens &&
+		    listen(from->listener->fd, (int)w->settings->backlog) < 0)
+			return -1;
 		ev_io_init(&from->io, on_acceptable, from->listener->fd,
 		    EV_READ);
 		from->io.data = from;
@@ -244,7 +247,8 @@ acceptors_close(struct acceptors *a)
 		return; /* it never accepted */
 	ev_timer_stop(a->worker->loop, &a->pause);
 	for (size_t i = 0; i < a->n; i++) {
-		for (unsigned n = 0; n < a->worker->settings->backlog; n++)
+		/* the kernel's queue holds one more than it was told */
+		for (unsigned n = 0; n <= a->worker->settings->backlog; n++)
 			if (!accept_one(a, &a->at[i]))
 				break;
 		listener_leave(a->at[i].listener->fd);

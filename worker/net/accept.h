@@ -44,7 +44,7 @@ struct acceptors {
 	uint64_t exhausted_at_ns; /* when that was told last */
 };
 
-/* -1 and errno when memory is out. */
+/* -1 and errno: no memory, or an address that is in use. */
 int acceptors_start(struct acceptors *, struct worker *);
 /* Something ended: if there was no room, there may be now. */
 void acceptors_room(struct acceptors *);
