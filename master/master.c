@@ -22,7 +22,6 @@
 #include "master/exit_text.h"
 #include "master/listen.h"
 #include "master/master.h"
-#include "master/oom.h"
 #include "master/signals.h"
 #include "master/watch.h"
 
@@ -128,20 +127,19 @@ log_exit(struct master *m, const struct child *c, const char *how, msec_t wait)
 		log_errorx("%.*s", n, text);
 }
 
-/* Says whether the kernel did it for want of memory. */
+/* Says whether the kernel seems to have done it for want of memory. */
 static void
 add_oom(struct master *m, const struct child *c, int status, char *how,
     size_t how_bytes)
 {
-	uint64_t kills;
 	size_t n = strlen(how);
 
+	oom_look(&m->oom, oom_kills(), now_ms());
 	if (c->killed || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
 		return;
-	kills = oom_kills();
-	if (kills > m->oom_kills)
-		snprintf(how + n, how_bytes - n, " (out of memory)");
-	m->oom_kills = kills;
+	if (oom_explains(&m->oom))
+		snprintf(how + n, how_bytes - n,
+		    " (out of memory? The cgroup's oom_kill count rose)");
 }
 
 void
@@ -248,7 +246,7 @@ make_room(struct master *m)
 		fatal("cannot start");
 	ev_init(&m->tick, on_tick);
 	watch_init(m);
-	m->oom_kills = oom_kills();
+	m->oom = (struct oom){ .count = oom_kills() };
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "master/child.h"
 #include "master/deployment.h"
 #include "master/notify.h"
+#include "master/oom.h"
 #include "master/pidfile.h"
 #include "master/priv.h"
 #include "master/supervisor.h"
@@ -51,8 +52,8 @@ struct master {
 	struct notify notify;
 	struct ev_timer tick;
 	struct ev_timer watch; /* master/watch.c */
-	uint64_t oom_kills;    /* in our cgroup, when looked at last */
-	unsigned *unspawned;   /* slots whose fork failed in this plan */
+	struct oom oom;
+	unsigned *unspawned; /* slots whose fork failed in this plan */
 	size_t n_unspawned;
 	struct upgrade upgrade;
 	struct daemon *daemon;

@@ -7,6 +7,31 @@
 #include "master/oom.h"
 
 #define LINE_BYTES 256
+/* ms in which a process that was killed has been reaped */
+#define LATELY 5000
+
+void
+oom_look(struct oom *o, uint64_t count, msec_t now)
+{
+	if (count > o->count) {
+		o->unexplained += count - o->count;
+		o->at = now;
+	} else if (now > o->at + LATELY) {
+		o->unexplained = 0;
+	}
+	o->count = count;
+}
+
+bool
+oom_explains(struct oom *o)
+{
+	if (o->unexplained == 0)
+		return false;
+	o->unexplained--; /* one kill, one victim */
+	return true;
+}
+
+/* ---- the count ----------------------------------------------------------- */
 
 /* The number after "oom_kill " in the file; v1 and v2 spell it alike. */
 static bool
@@ -54,7 +79,9 @@ count_of_line(const struct oom_source *src, char *line, uint64_t *out)
 	*controllers++ = '\0';
 	*group++ = '\0';
 	if (*controllers == '\0')
-		return count_in(src->hierarchy, group, "memory.events", out);
+		return count_in(src->hierarchy, group, "memory.events.local",
+			   out) ||
+		    count_in(src->hierarchy, group, "memory.events", out);
 	if (strcmp(controllers, "memory") != 0 ||
 	    snprintf(dir, sizeof dir, "%s/memory", src->hierarchy) >=
 		(int)sizeof dir)

@@ -57,6 +57,7 @@ watch_look(struct master *m)
 {
 	msec_t now = clock_now_ns() / NS_PER_MS, due = 0;
 
+	oom_look(&m->oom, oom_kills(), now); /* else it tells of long ago */
 	for (unsigned i = 0; i < SUP_SLOTS_MAX; i++) {
 		if (is_watched(m->child[i]))
 			look_at(m, m->child[i], now);

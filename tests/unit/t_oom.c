@@ -30,21 +30,29 @@ write_file(const char *name, const char *text)
 }
 
 static void
+remove_file(const char *name)
+{
+	char path[200];
+
+	snprintf(path, sizeof path, "%s/%s", root, name);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void
 assert_kills(const char *self, const char *name, const char *text,
     uint64_t want)
 {
-	char self_path[200], fs[200], path[200];
+	char self_path[200], fs[200];
 
 	snprintf(self_path, sizeof self_path, "%s/self", root);
 	snprintf(fs, sizeof fs, "%s/fs", root);
-	snprintf(path, sizeof path, "%s/%s", root, name);
 	write_file("self", self);
 	write_file(name, text);
 	assert_int_equal(oom_kills_from(&(struct oom_source){ .self = self_path,
 			     .hierarchy = fs }),
 	    want);
-	assert_int_equal(unlink(path), 0);
-	assert_int_equal(unlink(self_path), 0);
+	remove_file(name);
+	remove_file("self");
 }
 
 #define EVENTS "low 0\nhigh 9\nmax 8\noom 7\noom_kill 3\noom_group_kill 1\n"
@@ -79,6 +87,48 @@ where_there_is_no_count_it_is_0(void **state)
 	assert_kills("0::/pod\n", "fs/pod/memory.events", "oom_kill x\n", 0);
 	assert_kills("no cgroup\n\n4:memory\n", "fs/memory.events", EVENTS, 0);
 	assert_kills("4:cpu,memory_x:/pod\n", "fs/memory.events", EVENTS, 0);
+}
+
+static void
+groups_within_ours_are_left_out_where_that_can_be_told(void **state)
+{
+	(void)state;
+	write_file("fs/pod/memory.events.local", "oom_kill 2\n");
+	assert_kills("0::/pod\n", "fs/pod/memory.events", EVENTS, 2);
+	remove_file("fs/pod/memory.events.local");
+}
+
+static void
+one_kill_explains_one_death(void **state)
+{
+	struct oom o = { .count = 7 };
+
+	(void)state;
+	oom_look(&o, 7, 100);
+	assert_false(oom_explains(&o));
+	oom_look(&o, 9, 200); /* two at once, reaped one after the other */
+	assert_true(oom_explains(&o));
+	oom_look(&o, 9, 210);
+	assert_true(oom_explains(&o));
+	assert_false(oom_explains(&o));
+	oom_look(&o, 10, 300);
+	assert_true(oom_explains(&o));
+}
+
+static void
+a_kill_of_long_ago_explains_nothing(void **state)
+{
+	struct oom o = { .count = 0 };
+
+	(void)state;
+	oom_look(&o, 1, 1000);
+	oom_look(&o, 1, 6000);
+	assert_true(oom_explains(&o)); /* still fresh */
+	oom_look(&o, 2, 7000);
+	oom_look(&o, 2, 12001);
+	assert_false(oom_explains(&o));
+	oom_look(&o, 0, 13000); /* another group */
+	assert_false(oom_explains(&o));
 }
 
 static void
@@ -126,6 +176,10 @@ main(void)
 		cmocka_unit_test(
 		    a_container_that_does_not_see_its_path_reads_the_root),
 		cmocka_unit_test(where_there_is_no_count_it_is_0),
+		cmocka_unit_test(
+		    groups_within_ours_are_left_out_where_that_can_be_told),
+		cmocka_unit_test(one_kill_explains_one_death),
+		cmocka_unit_test(a_kill_of_long_ago_explains_nothing),
 		cmocka_unit_test(this_machine_answers),
 	};
 
