@@ -2,6 +2,7 @@
 #ifndef COMMON_HERITAGE_H
 #define COMMON_HERITAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -13,7 +14,8 @@ struct scoreboard;
 struct heritage_listener {
 	int fd; /* non-blocking, listening */
 	const char
-	    *spec; /* canonical: 127.0.0.1:8000, [::1]:8000, unix:/path */
+	    *spec;    /* canonical: 127.0.0.1:8000, [::1]:8000, unix:/path */
+	bool proxied; /* a PROXY header begins each connection */
 };
 
 /* Everything here outlives the worker; it was made before the fork. */
