@@ -58,15 +58,15 @@ MASTER_C := \
 WORKER_C := \
   worker/arena.c worker/baton.c worker/conn.c worker/fork_guard.c worker/host.c \
   worker/http/access_log.c worker/http/body.c worker/http/field.c \
-  worker/http/h1_body.c worker/http/h1_chunk.c worker/http/h1_conn.c \
-  worker/http/h1_late.c worker/http/h1_length.c worker/http/h1_parse.c \
-  worker/http/http_date.c worker/http/mime.c worker/http/response.c \
+  worker/http/forwarded.c worker/http/h1_body.c worker/http/h1_chunk.c \
+  worker/http/h1_conn.c worker/http/h1_late.c worker/http/h1_length.c \
+  worker/http/h1_parse.c worker/http/http_date.c worker/http/mime.c worker/http/response.c \
   worker/http/response_head.c worker/http/static.c \
   worker/http/static_condition.c worker/http/static_file.c \
   worker/http/static_path.c worker/http/status.c worker/http/uri.c \
   worker/limits.c worker/mail.c worker/module.c worker/monitor.c \
-  worker/net/accept.c \
-  worker/net/deadline.c worker/net/gate.c worker/net/peer.c worker/net/share.c \
+  worker/net/accept.c worker/net/deadline.c worker/net/gate.c \
+  worker/net/peer.c worker/net/proxy_protocol.c worker/net/share.c \
   worker/orders.c worker/pool.c worker/python_module.c worker/ready.c worker/report.c worker/request.c worker/request_info.c \
   worker/route.c worker/runner.c worker/warmup.c worker/worker.c
 
