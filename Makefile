@@ -25,7 +25,7 @@ FUZZ_SECONDS ?= 30
 SOAK_SECONDS ?= 600
 PYTEST       ?= $(firstword $(wildcard /usr/bin/python3) python3) -m pytest
 # pytest's own arguments, as in make check-e2e PYTEST_ARGS='-k reload'
-PYTEST_ARGS  ?= -q -n 4
+PYTEST_ARGS  ?= -q -rs -n 4
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY   ?= clang-tidy
 
@@ -60,7 +60,8 @@ WORKER_C := \
   worker/http/access_log.c worker/http/body.c worker/http/field.c \
   worker/http/forwarded.c worker/http/h1_body.c worker/http/h1_chunk.c \
   worker/http/h1_conn.c worker/http/h1_late.c worker/http/h1_length.c \
-  worker/http/h1_parse.c worker/http/http_date.c worker/http/mime.c worker/http/response.c \
+  worker/http/h1_parse.c worker/http/h1_proxied.c \
+  worker/http/http_date.c worker/http/mime.c worker/http/response.c \
   worker/http/response_head.c worker/http/static.c \
   worker/http/static_condition.c worker/http/static_file.c \
   worker/http/static_path.c worker/http/status.c worker/http/uri.c \
