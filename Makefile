@@ -25,7 +25,7 @@ FUZZ_SECONDS ?= 30
 SOAK_SECONDS ?= 600
 PYTEST       ?= $(firstword $(wildcard /usr/bin/python3) python3) -m pytest
 # pytest's own arguments, as in make check-e2e PYTEST_ARGS='-k reload'
-PYTEST_ARGS  ?= -q -n 4
+PYTEST_ARGS  ?= -q -rs -n 4
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY   ?= clang-tidy
 
@@ -39,7 +39,8 @@ CONF_C := \
   conf/apps.c conf/assign.c conf/bind.c conf/cpus.c conf/docs.c conf/ini.c \
   conf/load.c conf/load_environment.c conf/load_file.c conf/load_option.c \
   conf/load_target.c conf/mistake.c conf/print.c conf/runtime.c \
-  conf/suggest.c conf/table.c conf/types_number.c conf/types_text.c
+  conf/suggest.c conf/table.c conf/trust.c conf/types_number.c \
+  conf/types_proxy.c conf/types_text.c
 
 MASTER_C := \
   master/activation.c master/adopt.c master/carry_out.c master/check.c \
@@ -57,15 +58,16 @@ MASTER_C := \
 WORKER_C := \
   worker/arena.c worker/baton.c worker/conn.c worker/fork_guard.c worker/host.c \
   worker/http/access_log.c worker/http/body.c worker/http/field.c \
-  worker/http/h1_body.c worker/http/h1_chunk.c worker/http/h1_conn.c \
-  worker/http/h1_late.c worker/http/h1_length.c worker/http/h1_parse.c \
+  worker/http/forwarded.c worker/http/h1_body.c worker/http/h1_chunk.c \
+  worker/http/h1_conn.c worker/http/h1_late.c worker/http/h1_length.c \
+  worker/http/h1_parse.c worker/http/h1_proxied.c \
   worker/http/http_date.c worker/http/mime.c worker/http/response.c \
   worker/http/response_head.c worker/http/static.c \
   worker/http/static_condition.c worker/http/static_file.c \
   worker/http/static_path.c worker/http/status.c worker/http/uri.c \
   worker/limits.c worker/mail.c worker/module.c worker/monitor.c \
-  worker/net/accept.c \
-  worker/net/deadline.c worker/net/gate.c worker/net/peer.c worker/net/share.c \
+  worker/net/accept.c worker/net/deadline.c worker/net/gate.c \
+  worker/net/peer.c worker/net/proxy_protocol.c worker/net/share.c \
   worker/orders.c worker/pool.c worker/python_module.c worker/ready.c worker/report.c worker/request.c worker/request_info.c \
   worker/route.c worker/runner.c worker/warmup.c worker/worker.c
 

@@ -15,7 +15,8 @@ struct heritage_listener {
 	int fd;       /* non-blocking */
 	bool listens; /* or: whoever is ready to accept makes it */
 	const char
-	    *spec; /* canonical: 127.0.0.1:8000, [::1]:8000, unix:/path */
+	    *spec;    /* canonical: 127.0.0.1:8000, [::1]:8000, unix:/path */
+	bool proxied; /* a PROXY header begins each connection */
 };
 
 /* Everything here outlives the worker; it was made before the fork. */

@@ -163,6 +163,15 @@ address_fini(struct bind_address *a)
 	free(a->host);
 }
 
+bool
+bind_list_has(const struct bind_list *l, const char *spec)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->at[i].spec, spec) == 0)
+			return true;
+	return false;
+}
+
 /* Appends the address that begins at p and is n bytes long. */
 static const char *
 list_add(struct bind_list *l, const char *p, size_t n)
@@ -177,9 +186,8 @@ list_add(struct bind_list *l, const char *p, size_t n)
 	text[n] = '\0';
 	*a = (struct bind_address){ .fd = -1 };
 	why = parse_address(a, text);
-	for (size_t i = 0; why == NULL && i < l->n; i++)
-		if (strcmp(l->at[i].spec, a->spec) == 0)
-			why = "names an address twice";
+	if (why == NULL && bind_list_has(l, a->spec))
+		why = "names an address twice";
 	if (why == NULL)
 		l->n++;
 	else

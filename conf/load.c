@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/bind.h"
 #include "conf/cpus.h"
 #include "conf/loading.h"
 #include "conf/table.h"
@@ -89,6 +90,21 @@ resolve_workers(struct settings *st)
 		st->workers = most;
 }
 
+/* A listener that is not there would be taken for one that is protected. */
+static void
+check_proxied(struct loading *l)
+{
+	const struct bind_list *some = &l->st->proxy_protocol.some;
+	struct place p = { .origin = l->st->origins[ROW_proxy_protocol] };
+
+	for (size_t i = 0; i < some->n; i++)
+		if (!bind_list_has(&l->st->bind, some->at[i].spec))
+			mistake(l, &p,
+			    "[proxy] protocol = %s: is not among the addresses "
+			    "of bind",
+			    some->at[i].spec);
+}
+
 static void
 load_sources(struct loading *l, const struct settings_source *src)
 {
@@ -100,6 +116,8 @@ load_sources(struct loading *l, const struct settings_source *src)
 	if (src->target != NULL)
 		load_target(l, src->target);
 	apps_finish(l);
+	if (l->mistakes == 0)
+		check_proxied(l);
 }
 
 struct settings *

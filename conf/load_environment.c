@@ -1,7 +1,9 @@
 /*
- * PORT and WEB_CONCURRENCY as gunicorn reads them: defaults, read before
- * the file overrules them, so that a wrong one is a mistake in any case.
+ * PORT, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS as gunicorn reads them:
+ * defaults, read before the file overrules them, so that a wrong one is a
+ * mistake in any case.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,6 +44,26 @@ load_concurrency(struct loading *l, const char *value)
 		.value = value });
 }
 
+/* gunicorn trusts unix sockets in any case. */
+static void
+load_forwarded(struct loading *l, const char *value)
+{
+	struct place p = { .origin = { .kind = ORIGIN_ENVIRONMENT,
+			       .variable = "FORWARDED_ALLOW_IPS" },
+		.text = value };
+	char *trust;
+
+	if (asprintf(&trust, "%s,unix", value) < 0) {
+		mistake(l, &p, "out of memory");
+		return;
+	}
+	assign(l, &p,
+	    &(struct assignment){ .section = "proxy",
+		.key = "trust",
+		.value = trust });
+	free(trust);
+}
+
 /* NULL: not set, or empty, which counts as that. */
 static const char *
 variable(const char *const *environment, const char *name)
@@ -70,4 +92,7 @@ load_environment(struct loading *l, const char *const *environment)
 	value = variable(environment, "WEB_CONCURRENCY");
 	if (value != NULL)
 		load_concurrency(l, value);
+	value = variable(environment, "FORWARDED_ALLOW_IPS");
+	if (value != NULL)
+		load_forwarded(l, value);
 }

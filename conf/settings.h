@@ -25,6 +25,34 @@ struct bind_list {
 	size_t n;
 };
 
+/* A network of `proxy.trust`; one address is a network of all its bits. */
+struct network {
+	unsigned char ip[16]; /* the first 4 of them for IPv4 */
+	unsigned bits;
+	bool v4;
+};
+
+/* Whose word about clients counts; see conf/trust.h. */
+struct trust {
+	struct network *at;
+	size_t n;
+	bool unix_sockets, everybody;
+};
+
+/* Fields of a proxy that are believed: bits of `proxy.fields`. */
+enum {
+	FORWARDING_FORWARDED = 1,
+	FORWARDING_X_FOR = 2,
+	FORWARDING_X_PROTO = 4,
+	FORWARDING_X_HOST = 8,
+};
+
+/* Listeners whose connections begin with a PROXY header. */
+struct proxied {
+	bool all;
+	struct bind_list some;
+};
+
 struct uint_range {
 	unsigned min, max;
 };
@@ -32,21 +60,24 @@ struct uint_range {
 enum app_type { APP_STATIC, APP_MODULE, APP_WSGI };
 
 /* C types of the setting types. */
-#define CTYPE_bool    bool
-#define CTYPE_uint    unsigned
-#define CTYPE_workers unsigned /* auto is resolved */
-#define CTYPE_range   struct uint_range
-#define CTYPE_mode    unsigned
-#define CTYPE_percent unsigned
-#define CTYPE_msec    uint64_t
-#define CTYPE_size    uint64_t
-#define CTYPE_level   unsigned /* enum log_level */
-#define CTYPE_string  char *   /* never NULL */
-#define CTYPE_mount   char *   /* "" for "/"; no slash at the end */
-#define CTYPE_path    char *   /* "" or begins with a slash */
-#define CTYPE_host    char *   /* lower case; "" for any */
-#define CTYPE_binds   struct bind_list
-#define CTYPE_apptype enum app_type
+#define CTYPE_bool       bool
+#define CTYPE_uint       unsigned
+#define CTYPE_workers    unsigned /* auto is resolved */
+#define CTYPE_range      struct uint_range
+#define CTYPE_mode       unsigned
+#define CTYPE_percent    unsigned
+#define CTYPE_msec       uint64_t
+#define CTYPE_size       uint64_t
+#define CTYPE_level      unsigned /* enum log_level */
+#define CTYPE_string     char *   /* never NULL */
+#define CTYPE_mount      char *   /* "" for "/"; no slash at the end */
+#define CTYPE_path       char *   /* "" or begins with a slash */
+#define CTYPE_host       char *   /* lower case; "" for any */
+#define CTYPE_binds      struct bind_list
+#define CTYPE_apptype    enum app_type
+#define CTYPE_trust      struct trust
+#define CTYPE_proxied    struct proxied
+#define CTYPE_forwarding unsigned /* FORWARDING_* */
 
 /* The rows of the table, in its order: ROW_server_bind, ROW_app_type. */
 enum setting_row {

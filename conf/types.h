@@ -27,6 +27,8 @@ extern const struct setting_type type_bool, type_uint, type_workers, type_range,
 /* types_text.c */
 extern const struct setting_type type_string, type_host, type_mount, type_path,
     type_binds, type_apptype, type_level;
+/* types_proxy.c */
+extern const struct setting_type type_trust, type_proxied, type_forwarding;
 
 /* One or more digits at *text, which moves past them; NULL or why not. */
 const char *number_parse(const char **text, uint64_t *out);

@@ -47,6 +47,18 @@ find_shared(const struct deployment *d, const struct deployment *old,
 	return NULL;
 }
 
+/* Does a PROXY header begin its connections, as these settings have it? */
+static bool
+is_proxied(const struct settings *s, const struct listener *l)
+{
+	const struct bind_list *some = &s->proxy_protocol.some;
+
+	for (size_t i = 0; i < some->n; i++)
+		if (listener_is_for(l, &some->at[i]))
+			return true;
+	return s->proxy_protocol.all;
+}
+
 void
 deployment_add(struct deployment *d, struct listener *l)
 {
@@ -54,7 +66,8 @@ deployment_add(struct deployment *d, struct listener *l)
 	d->inherited[d->n_listeners++] =
 	    (struct heritage_listener){ .fd = listener_fd(l),
 		    .spec = listener_spec(l),
-		    .listens = listener_listens(l) };
+		    .listens = listener_listens(l),
+		    .proxied = is_proxied(d->settings, l) };
 }
 
 /* NULL, with the reason.  A reload may go from 0.0.0.0 to 127.0.0.1, or back:

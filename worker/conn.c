@@ -6,6 +6,7 @@
 #include "common/heritage.h"
 #include "common/log.h"
 #include "common/scoreboard.h"
+#include "conf/settings.h"
 #include "worker/conn.h"
 #include "worker/core.h"
 #include "worker/fork_guard.h"
@@ -63,8 +64,19 @@ void
 conn_open(struct worker *w, int fd, const struct sockaddr *sa,
     const struct heritage_listener *listener)
 {
-	struct conn *c = calloc(1, sizeof *c);
+	struct peer peer;
+	bool trusted;
+	struct conn *c;
 
+	peer_set(&peer, sa);
+	trusted = peer_is_trusted(&peer, &w->settings->proxy_trust);
+	if (listener->proxied && !trusted) {
+		h1_proxy_refused(w, &peer, listener,
+		    "it is not in proxy.trust");
+		close(fd);
+		return;
+	}
+	c = calloc(1, sizeof *c);
 	if (c == NULL) {
 		log_warn("connection refused");
 		close(fd);
@@ -74,7 +86,10 @@ conn_open(struct worker *w, int fd, const struct sockaddr *sa,
 	c->fd = fd;
 	c->id = ++w->next_conn_id;
 	c->listener = listener;
-	peer_set(&c->peer, sa);
+	c->peer = peer;
+	c->over_unix = peer.family == AF_UNIX;
+	c->trusted = trusted;
+	c->state = listener->proxied ? CONN_PROXY : CONN_IDLE;
 	c->next = w->conns;
 	if (c->next != NULL)
 		c->next->prev = c;
@@ -105,6 +120,7 @@ request_drop(struct conn *c)
 		(void)gate_abandon(&r->gate); /* freed when it is finished */
 		SCORE_ADD(c->worker->score, abandoned, 1);
 		break;
+	case CONN_PROXY:
 	case CONN_IDLE:
 	case CONN_HEAD:
 	case CONN_BODY:

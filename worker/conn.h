@@ -2,6 +2,7 @@
  * A connection: belongs to whoever holds the baton; no handler ever sees it.
  *
  *   state      what it waits for                       timeout      then
+ *   PROXY      the rest of the PROXY header         header       close
  *   IDLE       the first byte of a request             keepalive    close
  *   HEAD       the rest of the head                    header       408
  *   BODY       the rest of the body, not yet queued    body         408
@@ -28,6 +29,7 @@ struct sockaddr;
 struct worker;
 
 enum conn_state {
+	CONN_PROXY,
 	CONN_IDLE,
 	CONN_HEAD,
 	CONN_BODY,
@@ -42,7 +44,7 @@ struct conn {
 	ev_io io;
 	struct deadline deadline;
 	struct worker *worker;
-	struct pf_request *request; /* NULL: IDLE or LINGERING */
+	struct pf_request *request; /* NULL: PROXY, IDLE or LINGERING */
 	struct conn *prev, *next;   /* of all */
 	uint64_t id;
 	uint64_t linger_until_ns;
@@ -51,8 +53,10 @@ struct conn {
 	uint8_t state; /* enum conn_state */
 	bool eof;      /* the client has sent all it will */
 	bool last;     /* close after the response in work */
+	bool over_unix;
+	bool trusted; /* what peer says of its clients counts */
 	const struct heritage_listener *listener;
-	struct peer peer;
+	struct peer peer; /* or whom its PROXY header names */
 };
 
 /* Owns fd from here, on failure too. */

@@ -19,6 +19,7 @@
 #include "worker/net/accept.h"
 #include "worker/net/deadline.h"
 #include "worker/ready.h"
+#include "worker/told.h"
 #include "worker/warmup.h"
 
 struct conn;
@@ -46,6 +47,7 @@ struct worker {
 	struct conn *conns;
 	unsigned n_conns;
 	uint64_t next_conn_id;
+	uint64_t id_seed;    /* first half of the request IDs we make */
 	unsigned n_requests; /* that exist outside the free list */
 	unsigned n_stuck;    /* of them answered 504 and not done yet */
 	struct pf_request *free_requests;
@@ -57,6 +59,7 @@ struct worker {
 	struct deadline_list header, body, send, keepalive, linger, queue;
 	struct deadline_list interrupted; /* handlers asked to end */
 	struct access_log access_log;
+	struct told proxy_told, field_told;
 
 	ev_io channel;
 	ev_check turn;

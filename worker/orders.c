@@ -68,7 +68,8 @@ close_idle(struct worker *w)
 
 	for (c = w->conns; c != NULL; c = next) {
 		next = c->next;
-		if (c->state == CONN_IDLE && !conn_has_bytes(c))
+		if ((c->state == CONN_IDLE || c->state == CONN_PROXY) &&
+		    c->request == NULL && !conn_has_bytes(c))
 			conn_close(c);
 	}
 }

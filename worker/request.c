@@ -16,7 +16,7 @@ static struct pf_request *
 block_new(struct worker *w)
 {
 	size_t n = w->settings->max_headers;
-	struct pf_request *r = malloc(sizeof *r + n * sizeof *r->headers +
+	struct pf_request *r = malloc(sizeof *r + (n + 1) * sizeof *r->headers +
 	    n * sizeof *r->fields + INLINE_BYTES);
 
 	if (r == NULL)
@@ -26,7 +26,7 @@ block_new(struct worker *w)
 	/* what every request touches lies close together */
 	r->inline_buf = (char *)(r + 1);
 	r->headers = (pf_header *)(void *)(r->inline_buf + INLINE_BYTES);
-	r->fields = (struct h1_field *)(r->headers + n);
+	r->fields = (struct h1_field *)(r->headers + n + 1);
 	gate_init(&r->gate);
 	return r;
 }
@@ -57,6 +57,9 @@ request_new(struct worker *w, struct conn *c)
 	r->body = (struct body){ .fd = -1 };
 	r->body_shared = r->continue_wanted = r->stuck = r->linger = false;
 	r->peer = c->peer;
+	r->over_unix = c->over_unix;
+	r->host = (struct str){ "", 0 };
+	r->is_https = false;
 	r->listener = c->listener;
 	r->connection_id = c->id;
 	r->sequence = c->sequence + 1;

@@ -38,6 +38,8 @@ enum {
 	MAIL_FINISHED = 4, /* phase is complete: the loop's from here */
 };
 
+#define REQUEST_ID_BYTES 32 /* of one that we make */
+
 struct pf_request {
 	struct pf_request *next;      /* in the ready list or the free list */
 	struct pf_request *next_mail; /* guarded by the mailbox's lock */
@@ -50,7 +52,8 @@ struct pf_request {
 
 	/* head and body */
 	struct h1_head head;
-	char *buf; /* inline_buf, or ours */
+	struct str host; /* of the head, or as a trusted proxy says */
+	char *buf;       /* inline_buf, or ours */
 	uint32_t buf_size, buf_used;
 	char *rest; /* bytes of the next request: inside buf, or ours */
 	size_t rest_n;
@@ -60,10 +63,12 @@ struct pf_request {
 	bool body_shared;       /* a ring that the loop still feeds */
 	bool linger;            /* unread bytes may be on their way */
 	bool keep;              /* the connection may serve another request */
+	bool is_https;          /* a trusted proxy says so */
+	bool over_unix;         /* as the connection */
 	bool continue_wanted;   /* 100 Continue was asked for and not sent */
 
 	/* copied from the connection, which may end first */
-	struct peer peer;
+	struct peer peer; /* then the client, if a trusted proxy names it */
 	const struct heritage_listener *listener;
 	uint64_t connection_id;
 	uint32_t sequence;
@@ -75,6 +80,7 @@ struct pf_request {
 	pf_info info;
 	bool info_known;
 	char remote_text[PEER_TEXT_MAX];
+	char id_text[REQUEST_ID_BYTES]; /* X-Request-Id, if we make it */
 
 	/* times, CLOCK_MONOTONIC */
 	uint64_t ready_ns;        /* its head (and body) was complete */
@@ -82,7 +88,8 @@ struct pf_request {
 	struct deadline deadline; /* in app->in_work */
 	bool stuck;               /* answered 504, and not done yet */
 
-	/* behind the struct: the buffer, and settings.max_headers of each */
+	/* behind the struct: the buffer, and settings.max_headers of each; one
+	 * header more, for X-Request-Id */
 	char *inline_buf;
 	pf_header *headers;
 	struct h1_field *fields;

@@ -14,17 +14,46 @@ span(const struct pf_request *r, struct h1_span s)
 	return (pf_str){ r->buf + s.at, s.n };
 }
 
-static const pf_header *
-headers_of(struct pf_request *r)
+static void
+put_hex(char out[16], uint64_t n)
 {
-	for (uint32_t i = 0; i < r->head.n_fields; i++)
+	static const char hex[] = "0123456789abcdef";
+
+	for (int i = 15; i >= 0; i--, n >>= 4)
+		out[i] = hex[n & 15];
+}
+
+/* Random for the worker, then the number of the connection and of the request
+ * on it: no two are alike, and making one costs no system call. */
+static pf_header
+request_id(struct pf_request *r)
+{
+	put_hex(r->id_text, r->worker->id_seed);
+	put_hex(r->id_text + 16, r->connection_id << 32 | r->sequence);
+	return (pf_header){ .name = PF_STR("X-Request-Id"),
+		.value = { r->id_text, sizeof r->id_text },
+		.id = PF_H_X_REQUEST_ID };
+}
+
+/* As received, and an X-Request-Id if none was. */
+static size_t
+headers_take(struct pf_request *r)
+{
+	size_t n = r->head.n_fields;
+	bool has_id = false;
+
+	for (size_t i = 0; i < n; i++) {
 		r->headers[i] = (pf_header){
 			.name = span(r, r->head.field[i].name),
 			.value = span(r, r->head.field[i].value),
 			.id = r->head.field[i].id,
 			.flags = r->head.field[i].flags,
 		};
-	return r->headers;
+		has_id = has_id || r->headers[i].id == PF_H_X_REQUEST_ID;
+	}
+	if (!has_id)
+		r->headers[n++] = request_id(r);
+	return n;
 }
 
 static uint16_t
@@ -35,7 +64,7 @@ flags_of(const struct pf_request *r)
 	flags |= r->keep ? PF_RF_KEEPALIVE : 0;
 	flags |= r->head.expect_continue ? PF_RF_EXPECT : 0;
 	flags |= !r->body_shared ? PF_RF_BODY_DONE : 0;
-	flags |= r->peer.family == AF_UNIX ? PF_RF_UNIX : 0;
+	flags |= r->over_unix ? PF_RF_UNIX : 0;
 	flags |= r->head.method_id == H1_METHOD_HEAD ? PF_RF_HEAD : 0;
 	return (uint16_t)flags;
 }
@@ -58,7 +87,7 @@ server_of(const struct pf_request *r, pf_info *info)
 
 	if (colon == NULL)
 		return;
-	if (r->peer.family == AF_UNIX) {
+	if (r->over_unix) {
 		info->server_addr = (pf_str){ colon + 1, strlen(colon + 1) };
 		return;
 	}
@@ -71,6 +100,7 @@ server_of(const struct pf_request *r, pf_info *info)
 const pf_info *
 request_info(struct pf_request *r)
 {
+	static const pf_str http = PF_STR("http"), https = PF_STR("https");
 	pf_info *info = &r->info;
 
 	if (r->info_known)
@@ -85,11 +115,11 @@ request_info(struct pf_request *r)
 		.raw_path = span(r, r->head.raw_path),
 		.query = span(r, r->head.query),
 		.mount_len = strlen(r->app->settings->mount),
-		.headers = headers_of(r),
-		.n_headers = r->head.n_fields,
+		.headers = r->headers,
+		.n_headers = headers_take(r),
 		.body_length = body_length_of(r),
-		.scheme = { "http", 4 },
-		.host = span(r, r->head.authority),
+		.scheme = r->is_https ? https : http,
+		.host = { r->host.p, r->host.n },
 		.remote_addr = { r->remote_text,
 		    peer_text(&r->peer, r->remote_text) },
 		.remote_port = peer_port(&r->peer),

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "common/channel.h"
@@ -107,6 +108,8 @@ worker_init(struct worker *w, const struct heritage *h)
 		.limits = { .statm_fd = -1 },
 		.now_ns = clock_now_ns(),
 	};
+	if (getrandom(&w->id_seed, sizeof w->id_seed, GRND_NONBLOCK) < 0)
+		w->id_seed = w->now_ns ^ (uint64_t)getpid() << 40;
 }
 
 static void

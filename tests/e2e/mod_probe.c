@@ -13,6 +13,8 @@
  *   /gate?SUFFIX  answers once the test has written to the named pipe, whose
  *                 name ends with SUFFIX; opening the pipe for writing tells the
  *                 test that the handler runs
+ *   /info         scheme, host, client and its port, and where it arrived,
+ *                 then the fields, a line each
  *   /many?N       N bytes, streamed in pieces of 64 KiB
  *   /say?TEXT     the process ID, a space, and TEXT
  *   /sleep?MS     the same after so many milliseconds
@@ -214,6 +216,27 @@ serve_gate(const struct probe *p, pf_request *r, pf_str suffix)
 }
 
 static void
+serve_info(pf_request *r, const pf_info *in)
+{
+	char text[8192];
+	size_t n = 0;
+
+	n += (size_t)snprintf(text, sizeof text, "%.*s %.*s\n%.*s %u\n",
+	    (int)in->scheme.n, in->scheme.p, (int)in->host.n, in->host.p,
+	    (int)in->remote_addr.n, in->remote_addr.p, in->remote_port);
+	n += (size_t)snprintf(text + n, sizeof text - n, "%s %.*s %u\n",
+	    in->flags & PF_RF_UNIX ? "unix" : "tcp", (int)in->server_addr.n,
+	    in->server_addr.p, in->server_port);
+	for (size_t i = 0; i < in->n_headers && n < sizeof text; i++) {
+		const pf_header *h = &in->headers[i];
+
+		n += (size_t)snprintf(text + n, sizeof text - n, "%.*s: %.*s\n",
+		    (int)h->name.n, h->name.p, (int)h->value.n, h->value.p);
+	}
+	answer(r, 200, text, n < sizeof text ? n : sizeof text - 1);
+}
+
+static void
 serve_many(pf_request *r, pf_str query)
 {
 	static const char piece[PIECE];
@@ -261,6 +284,8 @@ probe_request(void *app, pf_request *r, void *thread)
 		answer(r, 200, info->path.p, info->path.n);
 	else if (is(path, "/gate"))
 		serve_gate(app, r, info->query);
+	else if (is(path, "/info"))
+		serve_info(r, info);
 	else if (is(path, "/many"))
 		serve_many(r, info->query);
 	else if (is(path, "/say"))

@@ -114,11 +114,13 @@ class Response:
 class Client:
     """One connection; sends raw bytes, reads responses."""
 
-    def __init__(self, address, timeout=None):
+    def __init__(self, address, timeout=None, source=None):
         family = (socket.AF_UNIX if isinstance(address, str) else
                   socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.sock = socket.socket(family)
         self.sock.settimeout(timeout or PATIENCE)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.connect(address)
         self.buffer = b""
 

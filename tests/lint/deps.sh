@@ -31,12 +31,13 @@ cmd:git              git               git               git         git
 cmd:clang            clang             clang             clang       clang
 cmd:clang-tidy       clang-tidy        clang-tools-extra clang       clang-extra-tools
 cmd:systemd-analyze  systemd           systemd           systemd     systemd
+cmd:haproxy          haproxy           haproxy           haproxy     haproxy
 '
 
 # Prints nothing: the caller wants a yes or a no.
 have() {
 	case $1 in
-	cmd:*) command -v "${1#*:}" ;;
+	cmd:*) PATH=$PATH:/usr/sbin:/sbin command -v "${1#*:}" ;;
 	pc:*) pkg-config --exists "${1#*:}" ;;
 	header:*)
 		printf '#include <stddef.h>\n#include <stdarg.h>

@@ -72,7 +72,8 @@ an_unknown_section_is_told_once_and_its_keys_are_not(void **state)
 		    "[app:NAME]?\n" },
 		{ "[database]\n",
 		    "server.ini:1: [database]: no such section; there are "
-		    "[server], [http], [log], [admin] and [app:NAME]\n" },
+		    "[server], [http], [proxy], [log], [admin] and "
+		    "[app:NAME]\n" },
 	};
 
 	(void)state;

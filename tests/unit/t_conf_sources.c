@@ -150,7 +150,7 @@ static void
 an_empty_variable_counts_as_unset(void **state)
 {
 	static const char *const environment[] = { "PORT=", "WEB_CONCURRENCY=",
-		NULL };
+		"FORWARDED_ALLOW_IPS=", NULL };
 	struct settings_source opts = { OPTS("app:x.type=static",
 					    "app:x.target=/srv"),
 		.environment = environment };
@@ -161,6 +161,7 @@ an_empty_variable_counts_as_unset(void **state)
 	assert_string_equal(l.errors, "");
 	assert_string_equal(l.st->bind.at[0].spec, "127.0.0.1:8000");
 	assert_true(l.st->workers_auto);
+	assert_int_equal(l.st->proxy_trust.n, 2);
 	assert_in_range(l.st->workers, 1, 1024);
 	loaded_free(&l);
 }

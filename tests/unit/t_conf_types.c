@@ -348,6 +348,111 @@ every_default_is_a_value_and_every_type_describes_itself(void **state)
 }
 
 static void
+trust_is_a_list_of_networks_and_words(void **state)
+{
+	static const struct value cases[] = {
+		{ ROW_proxy_trust, "", "", NULL },
+		{ ROW_proxy_trust, "unix", "unix", NULL },
+		{ ROW_proxy_trust, "*", "*", NULL },
+		{ ROW_proxy_trust, "127.0.0.1,::1", "127.0.0.1, ::1", NULL },
+		{ ROW_proxy_trust, "unix , 10.0.0.0/8", "10.0.0.0/8, unix",
+		    NULL },
+		{ ROW_proxy_trust, "*, 10.1.2.3/32, 2001:DB8::/32, unix",
+		    "10.1.2.3, 2001:db8::/32, unix, *", NULL },
+		{ ROW_proxy_trust, "0.0.0.0/0, ::/0", "0.0.0.0/0, ::/0", NULL },
+		{ ROW_proxy_trust, "10.16.0.0/12", "10.16.0.0/12", NULL },
+		{ ROW_proxy_trust, "::ffff:10.0.0.0/104", "10.0.0.0/8", NULL },
+		{ ROW_proxy_trust, "::ffff:10.0.0.1", "10.0.0.1", NULL },
+		{ ROW_proxy_trust, "localhost", NULL,
+		    "has something that is no IP address; names are not "
+		    "looked up" },
+		{ ROW_proxy_trust, "10.0.0/8", NULL,
+		    "has something that is no IP address; names are not "
+		    "looked up" },
+		{ ROW_proxy_trust, "Unix", NULL,
+		    "has something that is no IP address; names are not "
+		    "looked up" },
+		{ ROW_proxy_trust, "[::1]", NULL,
+		    "has something that is no IP address; names are not "
+		    "looked up" },
+		{ ROW_proxy_trust, "10.0.0.0/33", NULL,
+		    "has a prefix length that is not a number from 0 to 32" },
+		{ ROW_proxy_trust, "10.0.0.0/", NULL,
+		    "has a prefix length that is not a number from 0 to 32" },
+		{ ROW_proxy_trust, "10.0.0.0/8x", NULL,
+		    "has a prefix length that is not a number from 0 to 32" },
+		{ ROW_proxy_trust, "::/129", NULL,
+		    "has a prefix length that is not a number from 0 to 128" },
+		{ ROW_proxy_trust, "10.0.0.1/8", NULL,
+		    "has a network with bits set behind its prefix" },
+		{ ROW_proxy_trust, "10.16.0.0/11", NULL,
+		    "has a network with bits set behind its prefix" },
+		{ ROW_proxy_trust, "2001:db8::1/64", NULL,
+		    "has a network with bits set behind its prefix" },
+		{ ROW_proxy_trust, "10.0.0.1,", NULL, "has an empty member" },
+		{ ROW_proxy_trust, ",10.0.0.1", NULL, "has an empty member" },
+	};
+
+	(void)state;
+	CHECK(cases);
+}
+
+static void
+trust_has_256_networks_at_most(void **state)
+{
+	char text[4000] = "";
+	struct settings st = { .n_apps = 0 };
+	const struct setting *s = setting_at(ROW_proxy_trust);
+
+	(void)state;
+	for (int i = 0; i < 256; i++)
+		sprintf(text + strlen(text), "%s10.0.0.%d", i ? "," : "", i);
+	assert_null(setting_parse(&st, s, text));
+	sprintf(text + strlen(text), ",unix");
+	assert_null(setting_parse(&st, s, text));
+	sprintf(text + strlen(text), ",::1");
+	assert_string_equal(setting_parse(&st, s, text),
+	    "has more than 256 addresses");
+	assert_int_equal(st.proxy_trust.n, 256); /* as it was */
+	s->type->fini(setting_field(&st, s));
+}
+
+static void
+the_proxy_protocol_is_off_or_on_or_of_some_listeners(void **state)
+{
+	static const struct value cases[] = {
+		{ ROW_proxy_protocol, "off", "off", NULL },
+		{ ROW_proxy_protocol, "on", "on", NULL },
+		{ ROW_proxy_protocol, ":80,unix:/run/x",
+		    "0.0.0.0:80, unix:/run/x", NULL },
+		{ ROW_proxy_protocol, "yes", NULL, "has no port" },
+		{ ROW_proxy_protocol, "", NULL, "has an empty address" },
+	};
+
+	(void)state;
+	CHECK(cases);
+}
+
+static void
+fields_of_a_proxy_are_named(void **state)
+{
+	static const struct value cases[] = {
+		{ ROW_proxy_fields, "", "", NULL },
+		{ ROW_proxy_fields, "forwarded", "Forwarded", NULL },
+		{ ROW_proxy_fields, "X-Forwarded-Proto ,x-forwarded-for",
+		    "X-Forwarded-For, X-Forwarded-Proto", NULL },
+		{ ROW_proxy_fields, "X-Forwarded", NULL, "" },
+		{ ROW_proxy_fields, "Forwarded,", NULL, "" },
+		{ ROW_proxy_fields, ",Forwarded", NULL, "" },
+		{ ROW_proxy_fields, "Forwarded X-Forwarded-For", NULL,
+		    "has no comma between two names" },
+	};
+
+	(void)state;
+	CHECK(cases);
+}
+
+static void
 help_texts_are_sentences_without_stray_space(void **state)
 {
 	(void)state;
@@ -381,6 +486,11 @@ main(void)
 		cmocka_unit_test(a_text_beyond_its_length_is_refused),
 		cmocka_unit_test(
 		    every_default_is_a_value_and_every_type_describes_itself),
+		cmocka_unit_test(trust_is_a_list_of_networks_and_words),
+		cmocka_unit_test(trust_has_256_networks_at_most),
+		cmocka_unit_test(
+		    the_proxy_protocol_is_off_or_on_or_of_some_listeners),
+		cmocka_unit_test(fields_of_a_proxy_are_named),
 		cmocka_unit_test(help_texts_are_sentences_without_stray_space),
 	};
 

@@ -345,6 +345,58 @@ well_known_fields_carry_their_number(void **state)
 }
 
 static void
+what_an_application_would_confuse_is_left_out_and_counted(void **state)
+{
+	static const char in[] =
+	    "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 1.2.3.4\r\n"
+	    "pROXY: http://evil/\r\nProxyy: kept\r\nA_: b\r\n\r\n";
+	struct h1_field field[MAX_FIELDS];
+	struct h1_head h;
+
+	(void)state;
+	assert_int_equal(parse(&h, field, in), H1_OK);
+	assert_int_equal(h.n_fields, 2);
+	assert_memory_equal(in + field[1].name.at, "Proxyy", 6);
+	assert_int_equal(h.n_dropped, 3);
+	assert_memory_equal(in + h.dropped.at, "A_", 2);
+	assert_false(h.forwarding);
+}
+
+static void
+fields_of_a_proxy_are_noticed(void **state)
+{
+	static const struct {
+		const char *name;
+		bool forwarding;
+	} t[] = {
+		{ "forwarded", true },
+		{ "X-Forwarded-For", true },
+		{ "X-Forwarded-Proto", true },
+		{ "X-Forwarded-Host", true },
+		{ "x-forwarded-port", true },
+		{ "X-FORWARDED-", true },
+		{ "X-Real-Ip", true },
+		{ "X-Request-ID", true },
+		{ "X-Forwarded", false },
+		{ "X-Forwarder-For", false },
+		{ "X-Real-IPs", false },
+		{ "Via", false },
+	};
+	struct h1_field field[MAX_FIELDS];
+	struct h1_head h;
+	char in[100];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+		snprintf(in, sizeof in, "GET / HTTP/1.0\r\n%s: x\r\n\r\n",
+		    t[i].name);
+		assert_int_equal(parse(&h, field, in), H1_OK);
+		if (h.forwarding != t[i].forwarding)
+			fail_msg("%s", t[i].name);
+	}
+}
+
+static void
 the_largest_content_length_is_that_of_a_file(void **state)
 {
 	struct h1_field field[MAX_FIELDS];
@@ -487,6 +539,9 @@ main(void)
 		cmocka_unit_test(every_beginning_of_a_request_wants_more),
 		cmocka_unit_test(methods_are_told_apart_with_their_case),
 		cmocka_unit_test(well_known_fields_carry_their_number),
+		cmocka_unit_test(
+		    what_an_application_would_confuse_is_left_out_and_counted),
+		cmocka_unit_test(fields_of_a_proxy_are_noticed),
 		cmocka_unit_test(the_largest_content_length_is_that_of_a_file),
 		cmocka_unit_test(a_target_holds_visible_ascii_but_no_fragment),
 		cmocka_unit_test(limits_hold_to_the_byte),

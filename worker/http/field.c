@@ -174,6 +174,20 @@ field_id(struct str name)
 	}
 }
 
+bool
+field_is_forwarding(uint16_t id, struct str name)
+{
+	static const struct str prefix = { "x-forwarded-", 12 };
+
+	if (id != PF_H_OTHER)
+		return id == PF_H_FORWARDED || id == PF_H_X_FORWARDED_FOR ||
+		    id == PF_H_X_FORWARDED_PROTO ||
+		    id == PF_H_X_FORWARDED_HOST || id == PF_H_X_REQUEST_ID;
+	if (name.n < prefix.n)
+		return field_name_eq(name, STR("x-real-ip"));
+	return field_name_eq((struct str){ name.p, prefix.n }, prefix);
+}
+
 struct str
 field_trim(struct str s)
 {

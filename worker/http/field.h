@@ -18,6 +18,10 @@ bool field_value_ok(struct str); /* may be empty */
 /* enum pf_header_id of a name in any case; PF_H_OTHER if it has none. */
 uint16_t field_id(struct str name);
 
+/* Does a proxy say with it whose request it passes on?  Forwarded,
+ * X-Forwarded-*, X-Real-IP and X-Request-Id. */
+bool field_is_forwarding(uint16_t id, struct str name);
+
 /* Equal but for the case of ASCII letters. */
 bool field_name_eq(struct str, struct str);
 

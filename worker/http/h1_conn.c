@@ -84,8 +84,11 @@ head_complete(struct conn *c, struct pf_request *r)
 		h1_fail(r, 400, "bad percent-encoding in the path");
 		return;
 	}
-	r->app = apps_route(&c->worker->apps, r->path,
-	    host_without_port(request_str(r, r->head.authority)));
+	r->host = request_str(r, r->head.authority);
+	if (!h1_proxied_fields(r))
+		return;
+	r->app =
+	    apps_route(&c->worker->apps, r->path, host_without_port(r->host));
 	if (r->head.chunked || r->head.content_length > 0) {
 		if (r->app != NULL)
 			h1_begin_body(r);
@@ -100,8 +103,8 @@ head_complete(struct conn *c, struct pf_request *r)
 		h1_respond_early(r, 404, 0);
 }
 
-static void
-parse_head(struct conn *c, struct pf_request *r)
+void
+h1_parse_head(struct conn *c, struct pf_request *r)
 {
 	enum h1_result result = h1_parse(&r->head, r->buf, r->buf_used);
 
@@ -132,7 +135,7 @@ read_head(struct conn *c, struct pf_request *r)
 	if (n > 0) {
 		r->buf_used += (uint32_t)n;
 		c->state = CONN_HEAD;
-		parse_head(c, r);
+		h1_parse_head(c, r);
 		return;
 	}
 	if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -173,6 +176,7 @@ void
 h1_readable(struct conn *c)
 {
 	switch ((enum conn_state)c->state) {
+	case CONN_PROXY: h1_read_proxy(c); return;
 	case CONN_IDLE: begin_request(c); return;
 	case CONN_HEAD: read_head(c, c->request); return;
 	case CONN_BODY: h1_read_body(c, c->request); return;
@@ -234,7 +238,7 @@ h1_pipelined(struct worker *w)
 			continue;
 		}
 		r->conn->state = CONN_HEAD;
-		parse_head(r->conn, r);
+		h1_parse_head(r->conn, r);
 	}
 }
 

@@ -3,8 +3,12 @@
 #ifndef WORKER_HTTP_H1_CONN_H
 #define WORKER_HTTP_H1_CONN_H
 
+#include <stdbool.h>
+
 struct conn;
 struct deadline;
+struct heritage_listener;
+struct peer;
 struct pf_request;
 struct worker;
 
@@ -33,13 +37,26 @@ void h1_request_in_work(struct pf_request *);
 /* Mail from a handler thread (MAIL_*). */
 void h1_request_mail(struct pf_request *, unsigned mail);
 
-/* ---- between h1_conn.c, h1_body.c and h1_late.c ------------------------ */
+/* A connection to a listener that wants PROXY headers has no good one. */
+void h1_proxy_refused(struct worker *, const struct peer *,
+    const struct heritage_listener *, const char *why);
+
+/* ---- between h1_conn.c, h1_proxied.c, h1_body.c and h1_late.c ----------- */
 
 /* Answers of the loop's own: a whole response; or one to a request that cannot
  * be read to its end, after which the connection closes (`why` is logged). */
 void h1_respond_early(struct pf_request *, unsigned status,
     unsigned retry_after_s);
 void h1_fail(struct pf_request *, unsigned status, const char *why);
+
+/* More of the PROXY header; none in time. */
+void h1_read_proxy(struct conn *);
+void h1_proxy_late(struct conn *);
+/* More of the head has come. */
+void h1_parse_head(struct conn *, struct pf_request *);
+/* Takes what a trusted peer says of its client, drops what others say; false:
+ * it was answered. */
+bool h1_proxied_fields(struct pf_request *);
 
 /* The head said that a body follows. */
 void h1_begin_body(struct pf_request *);

@@ -33,6 +33,8 @@ h1_head_late(struct deadline *d, void *worker)
 	(void)worker;
 	if (c->state == CONN_HEAD)
 		h1_fail(c->request, 408, "head late");
+	else if (c->state == CONN_PROXY)
+		h1_proxy_late(c);
 	else if (c->state == CONN_IDLE)
 		conn_close(c); /* connected and said nothing */
 }

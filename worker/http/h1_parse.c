@@ -327,6 +327,14 @@ other_repeated(struct h1_head *h, const char *buf, struct str name)
 	return false;
 }
 
+/* Of a name without an id: see h1_head.n_dropped. */
+static bool
+must_drop(struct str name)
+{
+	return memchr(name.p, '_', name.n) != NULL ||
+	    field_name_eq(name, STR("proxy"));
+}
+
 static enum h1_result
 field_record(struct h1_head *h, const char *buf, struct h1_field f)
 {
@@ -337,8 +345,11 @@ field_record(struct h1_head *h, const char *buf, struct h1_field f)
 	f.id = field_id(name);
 	bit = UINT64_C(1) << f.id;
 	if (f.id == PF_H_OTHER) {
-		if (memchr(name.p, '_', name.n) != NULL)
-			return H1_OK; /* would pass for the name with '-' */
+		if (must_drop(name)) {
+			h->n_dropped++;
+			h->dropped = f.name;
+			return H1_OK;
+		}
 		repeated = other_repeated(h, buf, name);
 	} else {
 		repeated = (h->seen & bit) != 0;
@@ -346,6 +357,7 @@ field_record(struct h1_head *h, const char *buf, struct h1_field f)
 	if (h->n_fields == h->limits.fields)
 		return H1_TOO_MANY_FIELDS;
 	h->seen |= bit;
+	h->forwarding = h->forwarding || field_is_forwarding(f.id, name);
 	f.flags = repeated ? PF_HF_REPEATED : 0;
 	h->field[h->n_fields++] = f;
 	return field_apply(h, buf, &f);

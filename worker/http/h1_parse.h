@@ -72,6 +72,11 @@ struct h1_head {
 	uint64_t content_length; /* 0 unless has_length */
 	struct h1_field *field;  /* the caller's, room for limits.fields */
 	uint32_t n_fields;
+	/* Left out: a name with '_', which would pass for that with '-' (CGI),
+	 * and Proxy, which would become HTTP_PROXY. */
+	uint32_t n_dropped;
+	struct h1_span dropped; /* the name of the last */
+	bool forwarding;        /* field_is_forwarding() of one of the fields */
 	uint32_t length; /* bytes of the head with its last CRLF, and of empty
 			    lines before it (RFC 9112 2.2) */
 	/* private */

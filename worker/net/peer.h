@@ -1,11 +1,17 @@
-/* The client's end of a connection, as the kernel says it. */
+/* The client's end of a connection: as the kernel says it, or a proxy that is
+ * trusted. */
 #ifndef WORKER_NET_PEER_H
 #define WORKER_NET_PEER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <netinet/in.h>
+
+#include "worker/str.h"
+
+struct trust;
 
 struct peer {
 	union {
@@ -16,10 +22,20 @@ struct peer {
 };
 
 void peer_set(struct peer *, const struct sockaddr *);
+/* ip: 4 bytes of AF_INET, 16 of AF_INET6, where an IPv4-mapped one becomes
+ * IPv4. */
+void peer_set_ip(struct peer *, sa_family_t, const void *ip, uint16_t port);
+/* The same of a numeric address without brackets, port or zone; false: it is
+ * none of that family. */
+bool peer_set_text(struct peer *, sa_family_t, struct str ip, uint16_t port);
 
 /* Numeric, without brackets; "" over a unix socket.  Returns its length. */
 #define PEER_TEXT_MAX 64
 size_t peer_text(const struct peer *, char out[PEER_TEXT_MAX]);
 uint16_t peer_port(const struct peer *);
+
+/* The ports do not matter. */
+bool peer_same_address(const struct peer *, const struct peer *);
+bool peer_is_trusted(const struct peer *, const struct trust *);
 
 #endif

@@ -87,7 +87,8 @@ enum {                       /* pf_info.flags */
 	PF_RF_KEEPALIVE = 1, /* the client would send another request */
 	PF_RF_EXPECT = 2, /* it waits for 100 Continue (sent on first read) */
 	PF_RF_BODY_DONE = 4, /* the whole body is here: reads never wait */
-	PF_RF_UNIX = 8,      /* over a unix socket: no address, no port */
+	PF_RF_UNIX = 8,      /* over a unix socket: no address, unless a trusted
+				proxy names that of the client */
 	PF_RF_HEAD = 16      /* HEAD: answer as GET; prefork drops the body */
 };
 
@@ -102,13 +103,15 @@ typedef struct pf_info {
 	pf_str query;     /* after '?', as received */
 	size_t mount_len; /* leading bytes of path that are the app's mount;
 			     0 when mounted at "/" */
-	const pf_header *headers; /* in the order received */
+	const pf_header *headers; /* in the order received; with an X-Request-Id
+				     that came or was made */
 	size_t n_headers;
 	int64_t body_length; /* 0 none, > 0 known, -1 not known yet */
-	pf_str scheme;       /* http */
-	pf_str host;         /* of target, or the Host field; may be empty */
-	pf_str remote_addr;  /* numeric; empty over a unix socket */
-	pf_str server_addr;  /* where the connection arrived; or socket path */
+	/* The next three as a trusted proxy says; else: */
+	pf_str scheme;      /* http */
+	pf_str host;        /* of target, or the Host field; may be empty */
+	pf_str remote_addr; /* numeric; empty over a unix socket */
+	pf_str server_addr; /* where the connection arrived; or socket path */
 	uint16_t remote_port, server_port;
 	uint64_t connection_id; /* unique in this worker */
 	uint64_t sequence;      /* n-th request of the connection, from 1 */

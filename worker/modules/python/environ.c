@@ -22,18 +22,14 @@ extern PyObject *_PyDict_NewPresized(Py_ssize_t);
 #endif
 #pragma weak _PyDict_NewPresized
 
+/* clang-format off */
 #define KEYS(KEY)                                                              \
-	KEY(REQUEST_METHOD)                                                    \
-	KEY(SCRIPT_NAME)                                                       \
-	KEY(PATH_INFO)                                                         \
-	KEY(QUERY_STRING)                                                      \
-	KEY(REQUEST_URI)                                                       \
-	KEY(RAW_URI)                                                           \
-	KEY(CONTENT_TYPE)                                                      \
-	KEY(CONTENT_LENGTH)                                                    \
-	KEY(SERVER_NAME)                                                       \
-	KEY(SERVER_PORT) KEY(SERVER_PROTOCOL) KEY(SERVER_SOFTWARE)             \
-	    KEY(REMOTE_ADDR) KEY(REMOTE_PORT)
+	KEY(REQUEST_METHOD) KEY(SCRIPT_NAME) KEY(PATH_INFO)                    \
+	KEY(QUERY_STRING) KEY(REQUEST_URI) KEY(RAW_URI)                        \
+	KEY(CONTENT_TYPE) KEY(CONTENT_LENGTH)                                  \
+	KEY(SERVER_NAME) KEY(SERVER_PORT) KEY(SERVER_PROTOCOL)                 \
+	KEY(SERVER_SOFTWARE) KEY(REMOTE_ADDR) KEY(REMOTE_PORT)
+/* clang-format on */
 
 static struct {
 #define KEY(name) PyObject *name;
@@ -479,7 +475,7 @@ put_client(PyObject *d, struct thread *t, const pf_info *info)
 	if (put(d, names.REMOTE_ADDR,
 		remembered(&t->remote_addr, info->remote_addr)) < 0)
 		return -1;
-	if ((info->flags & PF_RF_UNIX) != 0)
+	if (info->remote_port == 0) /* a unix socket, or a proxy said none */
 		return 0;
 	return put(d, names.REMOTE_PORT, number(info->remote_port));
 }
