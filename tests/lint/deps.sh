@@ -29,6 +29,7 @@ cmd:ps               procps            procps-ng         procps-ng   procps
 things_ci='
 cmd:git              git               git               git         git
 cmd:clang            clang             clang             clang       clang
+fuzzer:clang         libclang-rt-14-dev compiler-rt      compiler-rt compiler-rt
 cmd:clang-tidy       clang-tidy        clang-tools-extra clang       clang-extra-tools
 cmd:systemd-analyze  systemd           systemd           systemd     systemd
 cmd:haproxy          haproxy           haproxy           haproxy     haproxy
@@ -39,6 +40,9 @@ have() {
 	case $1 in
 	cmd:*) PATH=$PATH:/usr/sbin:/sbin command -v "${1#*:}" ;;
 	pc:*) pkg-config --exists "${1#*:}" ;;
+	fuzzer:*)
+		echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
+			"${1#*:}" -fsanitize=fuzzer -x c -o /dev/null - ;;
 	header:*)
 		printf '#include <stddef.h>\n#include <stdarg.h>
 			#include <stdint.h>\n#include <setjmp.h>
