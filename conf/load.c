@@ -111,10 +111,10 @@ load_sources(struct loading *l, const struct settings_source *src)
 	load_environment(l, src->environment);
 	if (src->file != NULL)
 		load_file(l, src->stream);
-	for (size_t i = 0; i < src->n_opts; i++)
-		load_option(l, src->opts[i]);
 	if (src->target != NULL)
 		load_target(l, src->target);
+	for (size_t i = 0; i < src->n_opts; i++)
+		load_option(l, src->opts[i]);
 	apps_finish(l);
 	if (l->mistakes == 0)
 		check_proxied(l);

@@ -8,8 +8,8 @@
 struct app_settings;
 struct settings;
 
-/* Later ones overrule: defaults, environment, file, -o; TARGET adds [app:main].
- * Borrowed. */
+/* Later ones overrule: defaults, environment, file, -o.  TARGET adds
+ * [app:main], before -o.  Borrowed. */
 struct settings_source {
 	const char *file;        /* NULL: none */
 	FILE *stream;            /* read it instead of opening file; NULL */

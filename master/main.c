@@ -139,7 +139,8 @@ parse_command(struct command *c, int argc, char **argv)
 	if (c->source.file == NULL && c->source.target == NULL) {
 		if (access(DEFAULT_FILE, F_OK) < 0)
 			return usage_error("say what to serve: -c file, or a "
-					   "directory or module as target");
+					   "directory, module or Python "
+					   "object as target");
 		c->source.file = DEFAULT_FILE;
 	}
 	return 0;

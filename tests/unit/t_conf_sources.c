@@ -240,14 +240,14 @@ a_target_is_added_to_the_file_unless_its_mount_is_taken(void **state)
 	assert_source_refused((struct settings_source){ .target = "/" },
 	    "target /: [app:main] mount = /: [app:a] has the same mount and "
 	    "host\n");
-	assert_source_refused((struct settings_source){ .target = "/",
-				  OPTS("app:main.type=static") },
-	    "target /: is served as [app:main], which exists already\n"
-	    "-o: [app:main]: has no target; must be 1 to 4095 bytes\n"
-	    "-o: [app:main] mount = /: [app:a] has the same mount and host\n");
 	l = assert_source_loads(
 	    (struct settings_source){ .target = "/", OPTS("app:a.mount=/a") });
 	assert_int_equal(l.st->n_apps, 2);
+	loaded_free(&l);
+	l = assert_source_loads((struct settings_source){ .target = "/",
+	    OPTS("app:main.mount=/main") });
+	assert_int_equal(l.st->n_apps, 2);
+	assert_string_equal(l.st->apps[1].mount, "/main");
 	loaded_free(&l);
 }
 

@@ -1,17 +1,18 @@
 """What prefork does in Python: finds applications, keeps printed lines whole,
-and ends what an application began."""
+and ends what an application began.
 
-import ast
+What is needed for mistakes only is imported then: a worker that starts has no
+use for it.  threading is not: the thread that imports it is the main one."""
+
 import atexit
-import difflib
 import gc
 import importlib
-import importlib.util
 import io
 import os
 import sys
 import threading
-import traceback
+
+CO_COROUTINE = 0x80  # inspect.CO_COROUTINE
 
 
 class RequestTimeout(BaseException):
@@ -93,8 +94,8 @@ def end():
     are waited for, exit functions run."""
     try:
         threading._shutdown()
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as e:
+        log_exception(type(e), e, e.__traceback__)
     atexit._run_exitfuncs()
     sys.stdout.end_lines()
     sys.stderr.end_lines()
@@ -102,6 +103,7 @@ def end():
 
 def log_exception(kind, value, trace):
     """One write, so that the lines of two threads do not mix."""
+    import traceback
     sys.stderr.write("".join(
         traceback.format_exception(kind, value, trace)))
 
@@ -121,6 +123,7 @@ def own_frames_off(trace):
 
 def reason(summary, exc):
     """The summary, and the traceback below it; the traceback is logged, too."""
+    import traceback
     lines = traceback.format_exception(type(exc), exc,
                                        own_frames_off(exc.__traceback__))
     text = "".join(lines)
@@ -129,6 +132,7 @@ def reason(summary, exc):
 
 
 def last_line(exc):
+    import traceback
     return "".join(traceback.format_exception_only(type(exc), exc)).strip(
         ).splitlines()[-1]
 
@@ -171,12 +175,14 @@ def attribute(owner, name, where):
     try:
         return getattr(owner, name)
     except AttributeError:
+        import difflib
         near = difflib.get_close_matches(name, dir(owner), 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise Refusal(f"{where} has no {name}{hint}") from None
 
 
 def literals(call, text):
+    import ast
     try:
         args = [ast.literal_eval(a) for a in call.args]
         named = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
@@ -200,6 +206,7 @@ def call_factory(factory, args, named, text):
 
 def evaluate(node, module, text):
     """NAME, NAME.NAME or either called with literals."""
+    import ast
     if isinstance(node, ast.Name):
         return attribute(module, node.id, module.__name__)
     if isinstance(node, ast.Attribute):
@@ -223,12 +230,24 @@ def default_object(module):
                   "name the object as MODULE:OBJECT")
 
 
+def is_asgi(found):
+    """Is it, or its __call__, an `async def`?"""
+    for function in found, getattr(found, "__call__", None):
+        code = getattr(function, "__code__", None)
+        if code is not None and code.co_flags & CO_COROUTINE:
+            return True
+    return False
+
+
 def load(target):
     """The application that target names; Refusal."""
     name, colon, text = target.partition(":")
     name, text = name.strip(), text.strip()
     module = import_target(name)
-    if colon and text:
+    if text.isidentifier():
+        found = attribute(module, text, module.__name__)
+    elif colon and text:
+        import ast
         try:
             node = ast.parse(text, mode="eval").body
         except SyntaxError:
@@ -239,6 +258,8 @@ def load(target):
         found = default_object(module)
     if not callable(found):
         raise Refusal(f"{target} is not callable: {type(found).__name__}")
+    if is_asgi(found):
+        raise Refusal(f"{target} is an ASGI application, and not WSGI")
     return found
 
 
