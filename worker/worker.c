@@ -199,6 +199,7 @@ worker_fini(struct worker *w)
 	acceptors_free(&w->acceptors);
 	access_log_fini(&w->access_log);
 	requests_trim(w);
+	free(w->spare_conn);
 	apps_close(&w->apps);
 	if (w->loop != NULL) {
 		mailbox_stop(&w->mailbox);
