@@ -51,6 +51,15 @@ def test_reloads_fail_no_request(server):
     server.fds_settle()
 
 
+def test_reloads_under_connections_that_never_pause(server):
+    with Traffic(server, single=0, pause=0) as t:
+        for _ in range(3):
+            t.more(1000)
+            reload(server)
+        t.more(1000)
+    assert t.stop().failures == []
+
+
 def syntax(_, taken):
     return "[server]\nworkers = 3\nbogus\n"
 
