@@ -33,7 +33,7 @@ CLANG_TIDY   ?= clang-tidy
 
 COMMON_C := \
   common/assert.c common/channel.c common/fd.c common/log.c \
-  common/scoreboard.c common/title.c
+  common/loop_memory.c common/scoreboard.c common/title.c
 
 CONF_C := \
   conf/apps.c conf/assign.c conf/bind.c conf/cpus.c conf/docs.c conf/ini.c \

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
+#include "common/loop_memory.h"
 #include "common/scoreboard.h"
 #include "common/title.h"
 #include "conf/runtime.h"
@@ -27,6 +28,10 @@
 
 /* What a worker needs besides connections and listeners. */
 #define FDS_SPARE 64
+
+/* That the master's loop watches: a channel each worker, and what is its own.
+ */
+#define LOOP_FDS (SUP_SLOTS_MAX + 256u)
 
 static msec_t
 now_ms(void)
@@ -236,6 +241,8 @@ settle_in(struct master *m, const struct settings *s)
 static void
 make_room(struct master *m)
 {
+	if (loop_memory_reserve(LOOP_FDS) < 0)
+		fatal("cannot start");
 	m->loop = ev_default_loop(EVFLAG_NOENV);
 	m->sup = sup_new(SUP_SLOTS_MAX);
 	m->scoreboard = scoreboard_new(SUP_SLOTS_MAX, &m->scoreboard_fd);

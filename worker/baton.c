@@ -59,6 +59,20 @@ thread_make(struct baton *b)
 	return err;
 }
 
+/* Told at most once a second: a handler that keeps the loop has the monitor
+ * try many times in one.  The lock is held. */
+static void
+tell_no_thread(struct baton *b, int err)
+{
+	uint64_t now = clock_now_ns();
+
+	if (b->no_thread_ns != 0 && now - b->no_thread_ns < NS_PER_S)
+		return;
+	b->no_thread_ns = now;
+	errno = err;
+	log_warn("cannot make a thread");
+}
+
 bool
 baton_has_successor(struct baton *b)
 {
@@ -70,10 +84,8 @@ baton_has_successor(struct baton *b)
 	if (b->n_threads >= b->max_threads)
 		return false;
 	err = thread_make(b);
-	if (err != 0) {
-		errno = err;
-		log_warn("cannot make a thread");
-	}
+	if (err != 0)
+		tell_no_thread(b, err);
 	return err == 0;
 }
 

@@ -38,6 +38,7 @@ struct baton {
 	/* waiting, at least, since then; and how many of them may leave */
 	unsigned idle_least, idle_excess;
 	uint64_t idle_since_ns;
+	uint64_t no_thread_ns; /* when it was told that none can be made */
 	unsigned max_threads;
 	struct runner *runners;
 	struct runner *holder;

@@ -60,6 +60,14 @@ count_changed(struct worker *w, int by)
 	SCORE_SET(w->score, connections, w->n_conns);
 }
 
+bool
+conn_prepare(struct worker *w)
+{
+	if (w->spare_conn == NULL)
+		w->spare_conn = calloc(1, sizeof *w->spare_conn);
+	return w->spare_conn != NULL && request_prepare(w);
+}
+
 void
 conn_open(struct worker *w, int fd, const struct sockaddr *sa,
     const struct heritage_listener *listener)
@@ -76,12 +84,13 @@ conn_open(struct worker *w, int fd, const struct sockaddr *sa,
 		close(fd);
 		return;
 	}
-	c = calloc(1, sizeof *c);
-	if (c == NULL) {
+	if (!conn_prepare(w)) {
 		log_warn("connection refused");
 		close(fd);
 		return;
 	}
+	c = w->spare_conn;
+	w->spare_conn = NULL;
 	c->worker = w;
 	c->fd = fd;
 	c->id = ++w->next_conn_id;

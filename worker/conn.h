@@ -59,6 +59,8 @@ struct conn {
 	struct peer peer; /* or whom its PROXY header names */
 };
 
+/* Is there memory for the next one, and for a request on it?  If not, errno. */
+bool conn_prepare(struct worker *);
 /* Owns fd from here, on failure too. */
 void conn_open(struct worker *, int fd, const struct sockaddr *,
     const struct heritage_listener *);

@@ -45,6 +45,7 @@ struct worker {
 
 	struct acceptors acceptors;
 	struct conn *conns;
+	struct conn *spare_conn; /* for the next one; or NULL */
 	unsigned n_conns;
 	uint64_t next_conn_id;
 	uint64_t id_seed;    /* first half of the request IDs we make */

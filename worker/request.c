@@ -31,6 +31,22 @@ block_new(struct worker *w)
 	return r;
 }
 
+bool
+request_prepare(struct worker *w)
+{
+	struct pf_request *r = w->free_requests;
+
+	if (r != NULL)
+		return true;
+	r = block_new(w);
+	if (r == NULL)
+		return false;
+	r->next = NULL;
+	w->free_requests = r;
+	w->n_free_requests = 1;
+	return true;
+}
+
 struct pf_request *
 request_new(struct worker *w, struct conn *c)
 {

@@ -97,6 +97,8 @@ struct pf_request {
 
 /* From the worker's free list or malloc; NULL when memory is out. */
 struct pf_request *request_new(struct worker *, struct conn *);
+/* Is there a block on the free list, or memory for one?  If not, errno. */
+bool request_prepare(struct worker *);
 /* Back to the free list.  The gate is abandoned or drained. */
 void request_free(struct pf_request *);
 /* Frees the free list. */

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/heritage.h"
 #include "common/log.h"
+#include "common/loop_memory.h"
 #include "common/scoreboard.h"
 #include "conf/settings.h"
 #include "worker/conn.h"
@@ -21,8 +22,10 @@
 #include "worker/request.h"
 #include "worker/worker.h"
 
-#define LINGER_NS    (2 * NS_PER_S)
-#define INTERRUPT_NS (2 * NS_PER_S) /* then the worker is replaced */
+/* Numbers of fds besides those of connections, an application's among them. */
+#define LOOP_FDS_OTHER 1024u
+#define LINGER_NS      (2 * NS_PER_S)
+#define INTERRUPT_NS   (2 * NS_PER_S) /* then the worker is replaced */
 
 /* ---- boot -------------------------------------------------------------- */
 
@@ -142,6 +145,8 @@ worker_boot(struct worker *w, char *err, size_t err_size)
 	signals_disregard(); /* whatever an application did to them */
 	if (status != WORKER_OK)
 		return status;
+	if (loop_memory_reserve(s->connections + LOOP_FDS_OTHER) < 0)
+		goto fail;
 	w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
 	w->scratch = malloc(WORKER_SCRATCH_BYTES);
 	if (w->loop == NULL || w->scratch == NULL)
@@ -194,6 +199,7 @@ worker_fini(struct worker *w)
 	acceptors_free(&w->acceptors);
 	access_log_fini(&w->access_log);
 	requests_trim(w);
+	free(w->spare_conn);
 	apps_close(&w->apps);
 	if (w->loop != NULL) {
 		mailbox_stop(&w->mailbox);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bench.py [duel|newcomer|spread|blocking|idle|start|memory|wrk]...
+"""bench.py [duel|newcomer|spread|blocking|idle|start|memory|hup|wrk]...
 
 Measures the program in $PREFORK_BUILD (build/release) beside its peers and
 prints what was found next to the goal.  The machine may drift by 20 %: rates
@@ -236,6 +236,50 @@ def wrk():
                f"{float(rate):,.0f}/s, p99 {p99}")
 
 
+# ---- reloads ---------------------------------------------------------------
+
+def one_hup(service):
+    """(wrk's socket errors, requests lost beside it, the longest gap in ms) of
+    8 s with HUP after 2, 4 and 6 of them."""
+    url = f"http://127.0.0.1:{service.port}/"
+    load = subprocess.Popen(["wrk", "-t1", f"-c{CONNECTIONS}", "-d8s", url],
+                            text=True, stdout=subprocess.PIPE)
+    probe = subprocess.Popen([RAW / "raw_gap", str(service.port), "7.5", "/"],
+                             text=True, stdout=subprocess.PIPE)
+    for _ in range(3):
+        time.sleep(2)
+        service.process.send_signal(signal.SIGHUP)
+    errors = re.search(r"Socket errors: (.*)", load.communicate()[0])
+    _, lost, gap = map(float, probe.communicate()[0].split())
+    return (sum(map(int, re.findall(r"\d+", errors[1]))) if errors else 0,
+            int(lost), gap)
+
+
+def hup():
+    """Three rounds in turn: on a busy machine one gap means nothing."""
+    if shutil.which("wrk") is None:
+        report("hup", "absent: wrk is not installed")
+        return
+    found = collections.defaultdict(list)
+    for make in (prefork, nginx) * 3:
+        if service := make():
+            with service:
+                found[make].append(one_hup(service))
+    for make, rounds in found.items():
+        errors, lost, gaps = zip(*rounds)
+        gap, goal = statistics.median(gaps), make is prefork
+        report(f"wrk -c64 across 3 HUPs: {make.__name__}, socket errors",
+               ", ".join(map(str, errors)), "0" if goal else "",
+               not any(errors) if goal else None)
+        report(f"  one connection beside it: {make.__name__}, gap",
+               f"{gap:.1f} ms ({min(gaps):.1f}-{max(gaps):.1f})",
+               "<= 50 ms" if goal else "", gap <= 50 if goal else None)
+        report(f"  requests of it lost: {make.__name__}", str(sum(lost)),
+               "0" if goal else "", not any(lost) if goal else None)
+    if nginx not in found:
+        report("hup: nginx", "absent: nginx is not installed")
+
+
 # ---- fairness --------------------------------------------------------------
 
 @contextlib.contextmanager
@@ -434,7 +478,7 @@ def memory():
 
 
 ALL = {f.__name__: f for f in (duel, newcomer, spread, blocking, idle, start,
-                               memory, wrk)}
+                               memory, hup, wrk)}
 
 
 def main():

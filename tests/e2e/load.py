@@ -1,7 +1,7 @@
 """Steady traffic that notices everything.
 
 64 keep-alive connections that pause at random between requests, and 16 that are
-new for each.  Every answer is checked to the last byte; whatever is not as it
+new for each; some answers are large, some take their time.  Every answer is checked to the last byte; whatever is not as it
 should be becomes a Failure:
 
   refused    no connection
@@ -22,6 +22,7 @@ from prefork import PATIENCE
 # worker: who answered last on that connection, None before the first answer
 Failure = collections.namedtuple("Failure", "kind worker detail")
 BIG = 200_000
+SLOW_MS = 300
 
 
 class Broken(Exception):
@@ -122,13 +123,18 @@ class Traffic:
             self.failures.append(Failure(kind, worker, detail))
             self.changed.notify_all()
 
-    async def rest(self, most):
-        """A pause at random; true: stop."""
-        try:
-            await asyncio.wait_for(self.stopping.wait(),
-                                   self.random.uniform(0, most))
-        except asyncio.TimeoutError:
-            pass
+    async def rest(self, most, reader=None):
+        """A pause at random, or until the connection ends; true: stop."""
+        waits = [asyncio.ensure_future(self.stopping.wait())]
+        if reader:
+            waits.append(asyncio.ensure_future(reader.read(1)))
+        await asyncio.wait(waits, timeout=self.random.uniform(0, most),
+                           return_when=asyncio.FIRST_COMPLETED)
+        for w in waits:
+            w.cancel()
+        said = (await asyncio.gather(*waits, return_exceptions=True))[-1]
+        if isinstance(said, bytes) and said:
+            self.fail("body", None, f"{said}, and nobody had asked")
         return self.stopping.is_set()
 
     async def connect(self):
@@ -143,8 +149,12 @@ class Traffic:
 
     async def ask(self, reader, writer, token, worker, last):
         """(who answered, does the connection end)"""
-        big = self.random.random() < 0.05
-        target = f"/many?{BIG}" if big else f"/say?{token}"
+        what = self.random.random()
+        big, slow = what < 0.05, what > 0.98
+        if slow:
+            token = str(self.random.randrange(SLOW_MS))
+        target = (f"/many?{BIG}" if big else f"/sleep?{token}" if slow
+                  else f"/say?{token}")
         try:
             writer.write((f"GET {target} HTTP/1.1\r\nHost: test\r\n"
                           + ("Connection: close\r\n" if last else "")
@@ -181,7 +191,7 @@ class Traffic:
             if reader is None:
                 continue
             worker, ends = None, False
-            while not ends and not await self.rest(self.pause_s):
+            while not ends and not await self.rest(self.pause_s, reader):
                 if reader.at_eof() or reader.exception():
                     self.fail("cut", worker, repr(reader.exception()))
                     break

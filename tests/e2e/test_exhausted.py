@@ -4,23 +4,18 @@ import contextlib
 import os
 import re
 import resource
+import time
 
 import pytest
 
 from prefork import PROBE, SANITIZED
-from testmods import connected, cpu_ticks, module
+from testmods import (connected, cpu_ticks, limit, module, no_more_memory,
+                      sending)
 
 APPS = {
     "app:probe": {"type": "module", "target": PROBE},
     "app:sum": module("bigbody", "/sum"),
 }
-
-
-def limit(pid, what, soft):
-    """Lowers a limit of a running process; returns what puts it back."""
-    was = resource.prlimit(pid, what)
-    resource.prlimit(pid, what, (soft, was[1]))
-    return lambda: resource.prlimit(pid, what, was)
 
 
 @pytest.fixture
@@ -172,10 +167,7 @@ def test_without_memory_a_body_is_refused_and_the_next_is_served(one):
     pid, = s.workers()
     with s.connect() as c:
         assert c.get("/sum", method="POST", body=b"x" * 1000).status == 200
-        with open(f"/proc/{pid}/statm", encoding="ascii") as f:
-            pages = int(f.read().split()[0])
-        room = pages * os.sysconf("SC_PAGE_SIZE") + 10_000_000
-        back = limit(pid, resource.RLIMIT_AS, room)
+        back = no_more_memory(pid, but=10_000_000)
         with s.connect() as big:
             big.request("/sum", method="POST", Content_Length=50_000_000)
             assert big.send(b"x" * 100_000).response().status == 500
@@ -194,10 +186,7 @@ def test_without_memory_for_connections_those_that_are_open_are_served(one):
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(s.connect())
         assert first.get("/pid").status == 200
-        with open(f"/proc/{pid}/statm", encoding="ascii") as f:
-            pages = int(f.read().split()[0])
-        back = limit(pid, resource.RLIMIT_AS,
-                     pages * os.sysconf("SC_PAGE_SIZE") + 2_000_000)
+        back = no_more_memory(pid, but=2_000_000)
         for c in connected(s, 30, stack):
             # Heads that need half a megabyte each, and never end.
             with contextlib.suppress(OSError):
@@ -206,3 +195,31 @@ def test_without_memory_for_connections_those_that_are_open_are_served(one):
         back()
     assert s.get("/pid").status == 200
     assert s.workers() == [pid]
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers map terabytes")
+def test_without_memory_for_threads_the_log_is_not_flooded(one):
+    s = one()
+    s.allow("cannot make a thread")
+    no_more_memory(s.workers()[0])
+    begun = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        clients = connected(s, 8, stack)
+        for c in clients:
+            c.request("/sleep?300")
+        for c in clients:
+            assert c.response().status == 200
+    told = len(s.matches("cannot make a thread"))
+    assert 1 <= told <= 1 + time.monotonic() - begun
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers map terabytes")
+def test_a_head_for_which_there_is_no_memory_is_not_too_long(one):
+    s = one(http={"max_head": "1M", "max_header": "1M"})
+    s.allow("no memory for a head")
+    no_more_memory(s.workers()[0])
+    with s.connect() as c:
+        c.send("GET /pid HTTP/1.1\r\nHost: t\r\nX: ")
+        with sending(c, [b"y" * 100_000] * 9):
+            assert c.response().status == 500
+    assert s.get("/pid").status == 200

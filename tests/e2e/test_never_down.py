@@ -2,6 +2,7 @@
 
 Each test has the traffic of load.py running; soak.py does the same for longer.
 """
+import contextlib
 import os
 import pathlib
 import re
@@ -48,6 +49,15 @@ def test_reloads_fail_no_request(server):
             t.more(100)
     assert t.stop().failures == []
     server.fds_settle()
+
+
+def test_reloads_under_connections_that_never_pause(server):
+    with Traffic(server, single=0, pause=0) as t:
+        for _ in range(3):
+            t.more(1000)
+            reload(server)
+        t.more(1000)
+    assert t.stop().failures == []
 
 
 def syntax(_, taken):
@@ -332,6 +342,60 @@ def test_a_worker_has_no_file_descriptor_left(server):
         while t.by_worker[str(victim)] == before:
             t.more(20)
     assert t.stop().failures == []
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers map terabytes")
+def test_the_master_has_no_memory_left(start):
+    s = start({"server": {"workers": 3}}, ready=3)
+    s.allow("was killed by SIGKILL", r"worker \d+ .* exited with status",
+            "cannot start", "reload failed", "out of memory")
+    victim, *others = s.workers()
+    with Traffic(s) as t:
+        back = testmods.no_more_memory(s.pid)
+        mark = s.mark()
+        os.kill(victim, signal.SIGKILL)
+        s.wait("exited with status . *: |cannot start", 2, after=mark)
+        s.signal(signal.SIGHUP).wait("reload failed", after=mark)
+        t.more(100)
+        assert set(others) <= set(s.workers())
+        back()
+        s.wait(READY, after=mark)
+        t.more(50)
+    assert_only_lost_by(t, [victim])
+    reload(s, 3)
+
+
+@contextlib.contextmanager
+def greedy(server, n):
+    """Clients that begin a request and have it kept for them."""
+    with contextlib.ExitStack() as stack:
+        for c in testmods.connected(server, n, stack):
+            with contextlib.suppress(OSError):
+                c.send("GET /say?x HTT")
+        yield
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers map terabytes")
+def test_a_worker_has_no_memory_left(start):
+    s = start({"server": {"workers": 3}}, ready=3)
+    s.allow("Cannot allocate memory", "done without a response",
+            "cannot make a thread")
+    victim, *others = s.workers()
+    with Traffic(s) as t:
+        t.more(100)
+        back = testmods.no_more_memory(victim)
+        with greedy(s, 300):
+            s.wait("no memory for|cannot accept.*memory")
+            t.more(300)
+        back()
+        failures = len(t.failures)
+        before = t.by_worker[str(victim)]
+        while t.by_worker[str(victim)] < before + 50:
+            t.more(20)
+    assert victim in s.workers() and len(s.workers()) == 3
+    t.stop()
+    assert len(t.failures) == failures, "it has memory again"
+    assert not [f for f in t.failures if f.worker in map(str, others)]
 
 
 # ---- the end -----------------------------------------------------------------

@@ -7,8 +7,9 @@ import socket
 
 import pytest
 
-from prefork import (BINARY, PROBE, READY, Client, Load, preforkctl,
-                     run, stat_of, wait_gone)
+from load import Traffic
+from prefork import (BINARY, PROBE, READY, Client, preforkctl, run, stat_of,
+                     wait_gone)
 from test_control import Raw
 from test_systemd import Manager, passed
 
@@ -106,12 +107,11 @@ def test_a_newer_version_takes_over_in_the_same_process(start, program,
 
 def test_ten_upgrades_under_load_fail_no_request(start, program):
     s = start({}, program=(program.path,))
-    with Load(s, connections=16) as load:
-        load.more()
+    with Traffic(s) as t:
+        t.more()
         upgrade(s, times=10)
-        load.more()
-        load.stop()
-    assert load.failures == []
+        t.more()
+    assert t.stop().failures == []
     assert len(s.workers()) == 2
     s.fds_settle()
     assert len(s.matches(TAKEN)) == 10

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import pathlib
+import resource
 import select
 import threading
 
@@ -43,6 +44,25 @@ def status_of(pid):
 
 def memory_kib(pid, key="VmHWM"):
     return int(status_of(pid)[key].split()[0])
+
+
+def limit(pid, what, soft):
+    """Lowers a limit of a running process; returns what puts it back."""
+    was = resource.prlimit(pid, what)
+    resource.prlimit(pid, what, (soft, was[1]))
+
+    def back():
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, what, was)
+    return back
+
+
+def no_more_memory(pid, but=0):
+    """Than it has, and so many bytes; returns what puts the limit back.  Not
+    RLIMIT_AS, which an arena of malloc has by the 64 MiB before it uses them.
+    """
+    has = memory_kib(pid, "VmData") * 1024
+    return limit(pid, resource.RLIMIT_DATA, has + but)
 
 
 def threads(pid):

@@ -35,6 +35,17 @@ h1_fail(struct pf_request *r, unsigned status, const char *why)
 	h1_respond_early(r, status, 0);
 }
 
+static void
+close_for_want_of_memory(struct conn *c)
+{
+	struct acceptors *a = &c->worker->acceptors;
+	int err = errno;
+
+	conn_close(c); /* an end may end a pause */
+	errno = err;
+	acceptors_exhausted(a, "no memory for a request");
+}
+
 /* ---- the head ---------------------------------------------------------- */
 
 static struct str
@@ -48,8 +59,9 @@ host_without_port(struct str host)
 	return host;
 }
 
-/* Most paths have nothing to decode and stay where they are. */
-static bool
+/* Most paths have nothing to decode and stay where they are.  0, or the status
+ * of its refusal. */
+static unsigned
 decode_path(struct pf_request *r)
 {
 	struct str raw = request_str(r, r->head.raw_path);
@@ -57,18 +69,21 @@ decode_path(struct pf_request *r)
 
 	r->path = raw;
 	if (memchr(raw.p, '%', raw.n) == NULL)
-		return true;
+		return 0;
 	p = arena_alloc(&r->arena, raw.n);
-	if (p == NULL || !uri_decode(raw, p, &r->path.n))
-		return false;
+	if (p == NULL)
+		return 500;
+	if (!uri_decode(raw, p, &r->path.n))
+		return 400;
 	r->path.p = p;
-	return true;
+	return 0;
 }
 
 static void
 head_complete(struct conn *c, struct pf_request *r)
 {
 	const struct settings *s = c->worker->settings;
+	unsigned status;
 
 	c->sequence++;
 	r->keep = r->head.keepalive && !c->eof && s->keepalive_timeout_ms > 0 &&
@@ -80,8 +95,11 @@ head_complete(struct conn *c, struct pf_request *r)
 		h1_fail(r, 501, "CONNECT");
 		return;
 	}
-	if (!decode_path(r)) {
-		h1_fail(r, 400, "bad percent-encoding in the path");
+	status = decode_path(r);
+	if (status != 0) {
+		h1_fail(r, status,
+		    status == 400 ? "bad percent-encoding in the path" :
+				    "no memory for the path");
 		return;
 	}
 	r->host = request_str(r, r->head.authority);
@@ -103,9 +121,22 @@ head_complete(struct conn *c, struct pf_request *r)
 		h1_respond_early(r, 404, 0);
 }
 
+/* It is full, or there is no memory to make it longer. */
+static void
+head_fail(struct pf_request *r, size_t limit)
+{
+	if (r->buf_size >= limit) {
+		h1_fail(r, 431, "head over max_head");
+		return;
+	}
+	acceptors_exhausted(&r->worker->acceptors, "no memory for a head");
+	h1_fail(r, 500, "no memory for the head");
+}
+
 void
 h1_parse_head(struct conn *c, struct pf_request *r)
 {
+	size_t limit = (size_t)r->worker->h1_limits.head + 2;
 	enum h1_result result = h1_parse(&r->head, r->buf, r->buf_used);
 
 	if (result == H1_OK) {
@@ -116,8 +147,8 @@ h1_parse_head(struct conn *c, struct pf_request *r)
 		h1_fail(r, h1_result_status(result), h1_result_text(result));
 		return;
 	}
-	if (!request_grow(r, (size_t)r->worker->h1_limits.head + 2)) {
-		h1_fail(r, 431, "head over max_head");
+	if (!request_grow(r, limit)) {
+		head_fail(r, limit);
 		return;
 	}
 	conn_watch(c, EV_READ);
@@ -152,8 +183,7 @@ begin_request(struct conn *c)
 {
 	c->request = request_new(c->worker, c);
 	if (c->request == NULL) {
-		log_warn("connection closed");
-		conn_close(c);
+		close_for_want_of_memory(c);
 		return;
 	}
 	c->state = CONN_HEAD;
@@ -214,7 +244,7 @@ begin_with_rest(struct conn *c, struct pf_request *done)
 	}
 	if (r == NULL) {
 		request_free(done);
-		conn_close(c);
+		close_for_want_of_memory(c);
 		return;
 	}
 	memcpy(r->buf, done->rest, done->rest_n);

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,9 +16,10 @@
 #include "worker/net/accept.h"
 #include "worker/net/share.h"
 
-#define BURST       16    /* connections a turn of the loop */
-#define YIELD_S     0.002 /* a sibling's chance */
-#define EXHAUSTED_S 0.5   /* until an fd may be free again */
+#define BURST         16    /* connections a turn of the loop */
+#define YIELD_S       0.002 /* a sibling's chance */
+#define EXHAUSTED_S   0.5   /* until an fd may be free again */
+#define LISTENER_TEXT 256
 
 enum accept_verdict
 accept_verdict(int err)
@@ -123,20 +125,32 @@ acceptors_room(struct acceptors *a)
 		watch(a, true);
 }
 
-/* errno says of what.  Told at most once a pause, however often connections
- * that end let it try again. */
-static void
-pause_exhausted(struct acceptors *a, const struct acceptor *from)
+/* Told at most once a pause, however often connections that end let it try
+ * again. */
+void
+acceptors_exhausted(struct acceptors *a, const char *what)
 {
 	uint64_t now = a->worker->now_ns;
 
 	if (a->exhausted_at_ns == 0 ||
 	    now - a->exhausted_at_ns >= (uint64_t)(EXHAUSTED_S * 1e9)) {
-		log_warn("cannot accept on %s; pausing", from->listener->spec);
+		log_warn("%s; pausing", what);
 		a->exhausted_at_ns = now;
 	}
+	if (a->at == NULL || a->closed)
+		return; /* it accepts none anyway */
 	pause_for(a, EXHAUSTED_S);
 	a->exhausted = true;
+}
+
+static void
+pause_exhausted(struct acceptors *a, const struct acceptor *from)
+{
+	char what[LISTENER_TEXT];
+
+	snprintf(what, sizeof what, "cannot accept on %s",
+	    from->listener->spec);
+	acceptors_exhausted(a, what);
 }
 
 /* false: no more from this listener now. */
@@ -145,9 +159,14 @@ accept_one(struct acceptors *a, struct acceptor *from)
 {
 	struct sockaddr_storage sa = { 0 };
 	socklen_t n = sizeof sa;
-	int fd = accept4(from->io.fd, (struct sockaddr *)&sa, &n,
-	    SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd;
 
+	if (!conn_prepare(a->worker)) { /* a sibling may have the memory */
+		pause_exhausted(a, from);
+		return false;
+	}
+	fd = accept4(from->io.fd, (struct sockaddr *)&sa, &n,
+	    SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		conn_open(a->worker, fd, (struct sockaddr *)&sa,
 		    from->listener); /* owns fd from here */

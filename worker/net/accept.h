@@ -46,6 +46,9 @@ struct acceptors {
 
 /* -1 and errno: no memory, or an address that is in use. */
 int acceptors_start(struct acceptors *, struct worker *);
+/* No fd, no memory: what comes waits, or goes to a sibling, for a while.  errno
+ * says of what there is none. */
+void acceptors_exhausted(struct acceptors *, const char *what);
 /* Something ended: if there was no room, there may be now. */
 void acceptors_room(struct acceptors *);
 /* Takes what the kernel holds, then no more: the worker's copies close. */
