@@ -190,6 +190,10 @@ check_state(int state_fd)
 {
 	char err[512];
 
+	if (master_rehearse() < 0) {
+		fprintf(stderr, "prefork: cannot take over: %m\n");
+		return EXIT_CONFIG;
+	}
 	if (image_check(state_fd, err, sizeof err) < 0) {
 		fprintf(stderr, "prefork: cannot take over: %s\n", err);
 		return EXIT_CONFIG;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -31,7 +32,9 @@
 
 /* That the master's loop watches: a channel each worker, and what is its own.
  */
-#define LOOP_FDS (SUP_SLOTS_MAX + 256u)
+/* Of all that a master has at its start, many times over. */
+#define REHEARSAL_BYTES (2u << 20)
+#define LOOP_FDS        (SUP_SLOTS_MAX + 256u)
 
 static msec_t
 now_ms(void)
@@ -375,6 +378,17 @@ master_run(const struct settings_source *source, struct settings *s,
 	serve(&m);
 	clean_up(&m);
 	return m.status;
+}
+
+int
+master_rehearse(void)
+{
+	if (loop_memory_reserve(LOOP_FDS) < 0)
+		return -1;
+	return mmap(NULL, REHEARSAL_BYTES, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ?
+	    -1 :
+	    0;
 }
 
 int

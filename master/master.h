@@ -71,6 +71,9 @@ struct master {
 int master_run(const struct settings_source *, struct settings *,
     const char *source_name, struct daemon *);
 
+/* Is there as much memory as a master that takes over asks for, and some more?
+ * Keeps it: the process is about to end.  -1 and errno. */
+int master_rehearse(void);
 /* The same for a program that follows another in this process and goes on with
  * the state in state_fd. */
 int master_take_over(const struct settings_source *, const char *source_name,

@@ -348,7 +348,8 @@ def test_a_worker_has_no_file_descriptor_left(server):
 def test_the_master_has_no_memory_left(start):
     s = start({"server": {"workers": 3}}, ready=3)
     s.allow("was killed by SIGKILL", r"worker \d+ .* exited with status",
-            "cannot start", "reload failed", "out of memory")
+            "cannot start", "reload failed", "upgrade(:| failed)",
+            "out of memory")
     victim, *others = s.workers()
     with Traffic(s) as t:
         back = testmods.no_more_memory(s.pid)
@@ -356,6 +357,7 @@ def test_the_master_has_no_memory_left(start):
         os.kill(victim, signal.SIGKILL)
         s.wait("exited with status . *: |cannot start", 2, after=mark)
         s.signal(signal.SIGHUP).wait("reload failed", after=mark)
+        s.signal(signal.SIGUSR2).wait("upgrade failed", after=mark)
         t.more(100)
         assert set(others) <= set(s.workers())
         back()
