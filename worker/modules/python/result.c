@@ -98,11 +98,13 @@ send_block(PyObject *block, struct start_response *s, int64_t length)
 static bool
 has_one_block(PyObject *result)
 {
+	const PySequenceMethods *methods = Py_TYPE(result)->tp_as_sequence;
 	Py_ssize_t n = -1;
 
-	if (PyObject_HasAttrString((PyObject *)Py_TYPE(result), "__len__"))
-		n = PyObject_Length(result);
-	PyErr_Clear();
+	if (methods != NULL && methods->sq_length != NULL)
+		n = methods->sq_length(result);
+	if (n < 0)
+		PyErr_Clear();
 	return n == 1;
 }
 
