@@ -31,6 +31,8 @@ SANITIZER = re.compile(
     r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:")
 SAN_ENV = {  # a signal must end a worker as it does without sanitizers
     "ASAN_OPTIONS": "handle_segv=0:handle_abort=0:detect_leaks=1",
+    "LSAN_OPTIONS": f"suppressions={ROOT}/tests/lint/lsan.supp:"
+                    "print_suppressions=0",
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "handle_segv=0:handle_abort=0:report_signal_unsafe=0",
 }
