@@ -425,7 +425,8 @@ put_headers(PyObject *d, struct thread *t, const pf_info *info)
 	for (size_t i = 0; i < info->n_headers; i++) {
 		const pf_header *h = &info->headers[i];
 
-		if (h->id == PF_H_CONTENT_LENGTH)
+		if (h->id == PF_H_CONTENT_LENGTH ||
+		    h->id == PF_H_TRANSFER_ENCODING)
 			told = true;
 		else if (put_header(d, t, h) < 0)
 			return -1;
