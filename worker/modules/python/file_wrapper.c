@@ -12,32 +12,41 @@ struct wrapper {
 	    *close; /* close: NULL if the file has none */
 };
 
-/* Whose position and bytes are those of their file descriptor: objects of other
- * classes (GzipFile) may have a fileno() of something else. */
+/* Whose bytes are those of their file descriptor: objects of other classes
+ * (GzipFile) may have a fileno() of something else. */
 static PyObject *plain[3];
 static PyObject *temporary; /* tempfile's wrapper of one of them */
 
 /* ---- is it a file? ------------------------------------------------------ */
 
-/* Borrowed from the wrapper or its file; NULL: it is none. */
+static bool
+is_plain(PyObject *file)
+{
+	for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
+		if ((PyObject *)Py_TYPE(file) == plain[i])
+			return true;
+	return false;
+}
+
+/* The file that this one reads from, without a change on the way: itself, or
+ * what a wrapper (Django's File) lends its read() from.  NULL: none. */
 static PyObject *
 plain_file(PyObject *file)
 {
-	PyObject *inner;
+	PyObject *owner = NULL, *read;
 
 	if ((PyObject *)Py_TYPE(file) == temporary) {
-		inner = PyObject_GetAttrString(file, "file");
-		Py_XDECREF(inner); /* the wrapper keeps it */
-		if (inner == NULL) {
-			PyErr_Clear();
-			return NULL;
-		}
-		file = inner;
+		owner = PyObject_GetAttrString(file, "file");
+	} else {
+		read = PyObject_GetAttrString(file, "read");
+		if (read != NULL && PyCFunction_Check(read))
+			owner = Py_XNewRef(PyCFunction_GET_SELF(read));
+		Py_XDECREF(read);
 	}
-	for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
-		if ((PyObject *)Py_TYPE(file) == plain[i])
-			return file;
-	return NULL;
+	PyErr_Clear();
+	if (owner != NULL && !is_plain(owner))
+		Py_CLEAR(owner);
+	return owner;
 }
 
 /* Where the file stands, which is not where its descriptor does: -1. */
@@ -83,11 +92,10 @@ send_range(struct start_response *s, int fd, int64_t offset, int64_t length)
 	return -1;
 }
 
-int
-file_wrapper_send(PyObject *wrapper, struct start_response *s)
+static int
+send_file(PyObject *file, struct start_response *s)
 {
-	PyObject *file = plain_file(((struct wrapper *)wrapper)->file);
-	int fd = file != NULL ? descriptor(file) : -1;
+	int fd = descriptor(file);
 	int64_t offset = fd >= 0 ? position(file) : -1, length;
 	struct stat st;
 
@@ -100,6 +108,16 @@ file_wrapper_send(PyObject *wrapper, struct start_response *s)
 	if (start_commit(s, length) < 0)
 		return -1;
 	return send_range(s, fd, offset, length);
+}
+
+int
+file_wrapper_send(PyObject *wrapper, struct start_response *s)
+{
+	PyObject *file = plain_file(((struct wrapper *)wrapper)->file);
+	int sent = file != NULL ? send_file(file, s) : 0;
+
+	Py_XDECREF(file);
+	return sent;
 }
 
 /* ---- the object --------------------------------------------------------- */
