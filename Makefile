@@ -191,8 +191,8 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 .SECONDARY:
 .PHONY: all help run check check-parts check-unit check-e2e check-san \
   check-fmt fmt check-layers check-common check-docs docs tidy analyze fuzz \
-  fuzz-run fuzzers bench soak install uninstall clean check-fresh coverage deps \
-  deps-check test-programs FORCE
+  fuzz-run fuzzers bench soak install uninstall clean \
+  check-fresh coverage deps deps-check test-programs FORCE
 
 all: $(BIN) $(CTL) $(MODULE_SO) $(PYTHON_SO)
 ifeq ($(PYTHON_SO),)
@@ -335,8 +335,13 @@ test-programs: all $(TESTS) $(TESTMOD_SO) $(UPGRADE_BIN)
 check-unit: all $(TESTS) $(TESTMOD_SO)
 	@PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/lint/unit.sh $(TESTS)
 
+# Python packages from the index, for what needs them (tests/lint/venv.sh).
+VENV := build/venv
+$(VENV)/.stamp: tests/requirements.txt tests/lint/venv.sh
+	@tests/lint/venv.sh $(@D) $(filter %.txt,$^)
+
 ## check-e2e     the pytest tests of the running program
-check-e2e: all $(TESTMOD_SO) $(UPGRADE_BIN)
+check-e2e: all $(TESTMOD_SO) $(UPGRADE_BIN) $(VENV)/.stamp
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
 	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) tests/e2e
 

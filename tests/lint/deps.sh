@@ -21,6 +21,7 @@ things_check='
 header:cmocka.h      libcmocka-dev     libcmocka-devel   cmocka      cmocka-dev
 python:pytest        python3-pytest    python3-pytest    python-pytest py3-pytest
 python:xdist         python3-pytest-xdist python3-pytest-xdist python-pytest-xdist py3-pytest-xdist
+python:ensurepip     python3-venv      python3-libs      python      python3
 cmd:clang-format     clang-format      clang-tools-extra clang       clang-extra-tools
 cmd:mandoc           mandoc            mandoc            mandoc      mandoc
 cmd:curl             curl              curl              curl        curl
@@ -33,6 +34,7 @@ fuzzer:clang         libclang-rt-14-dev compiler-rt      compiler-rt compiler-rt
 cmd:clang-tidy       clang-tidy        clang-tools-extra clang       clang-extra-tools
 cmd:systemd-analyze  systemd           systemd           systemd     systemd
 cmd:haproxy          haproxy           haproxy           haproxy     haproxy
+cmd:chromium         chromium          chromium          chromium    chromium
 '
 
 # Prints nothing: the caller wants a yes or a no.

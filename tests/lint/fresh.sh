@@ -46,6 +46,11 @@ debootstrap --variant=minbase --include=make,ca-certificates bookworm "$root" \
 # How this machine reaches the archive: proxies and the like.
 grep -lsr '^ *Acquire' /etc/apt/apt.conf /etc/apt/apt.conf.d |
 	xargs -rI{} cp -L {} "$root/etc/apt/apt.conf.d/" || :
+# And the package index of Python: pip's settings, and whom it trusts.
+[ ! -e /etc/pip.conf ] || cp -L /etc/pip.conf "$root/etc/"
+find /usr/local/share/ca-certificates/ -name '*.crt' -exec \
+	cp -L {} "$root/usr/local/share/ca-certificates/" \; || :
+chroot "$root" update-ca-certificates >/dev/null
 chroot "$root" useradd -m -s /bin/sh stranger
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 mkdir -p "$root/dev/shm" "$root/dev/pts"
