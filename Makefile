@@ -191,7 +191,7 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 .SECONDARY:
 .PHONY: all help run check check-parts check-unit check-e2e check-san \
   check-fmt fmt check-layers check-common check-docs docs tidy analyze fuzz \
-  fuzz-run fuzzers bench soak install uninstall clean \
+  fuzz-run fuzzers bench bench-fibonacci soak install uninstall clean \
   check-fresh coverage deps deps-check test-programs FORCE
 
 all: $(BIN) $(CTL) $(MODULE_SO) $(PYTHON_SO)
@@ -336,8 +336,11 @@ check-unit: all $(TESTS) $(TESTMOD_SO)
 	@PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/lint/unit.sh $(TESTS)
 
 # Python packages from the index, for what needs them (tests/lint/venv.sh).
-VENV := build/venv
-$(VENV)/.stamp: tests/requirements.txt tests/lint/venv.sh
+VENV       := build/venv
+VENV_BENCH := build/venv-bench
+$(VENV)/.stamp: tests/requirements.txt
+$(VENV_BENCH)/.stamp: tests/bench/requirements.txt
+$(VENV)/.stamp $(VENV_BENCH)/.stamp: tests/lint/venv.sh
 	@tests/lint/venv.sh $(@D) $(filter %.txt,$^)
 
 ## check-e2e     the pytest tests of the running program
@@ -406,6 +409,10 @@ fuzz-run: fuzzers
 ## bench         the measurements of README.md; BENCH='duel idle' for some
 bench: all $(TESTMOD_SO) $(BENCH_BIN)
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/bench/bench.py $(BENCH)
+
+## bench-fibonacci  a Flask page on prefork, gunicorn and Flask's own server
+bench-fibonacci: all $(VENV_BENCH)/.stamp
+	PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/bench/fibonacci.py
 
 # Of these, the unit tests reach all.
 WHOLE_C := $(filter master/supervisor%.c,$(MASTER_C))
