@@ -191,7 +191,7 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 .SECONDARY:
 .PHONY: all help run check check-parts check-unit check-e2e check-san \
   check-fmt fmt check-layers check-common check-docs docs tidy analyze fuzz \
-  fuzz-run fuzzers bench bench-fibonacci soak install uninstall clean \
+  fuzz-run fuzzers bench bench-fibonacci bench-wsgi soak install uninstall clean \
   check-fresh coverage deps deps-check test-programs FORCE
 
 all: $(BIN) $(CTL) $(MODULE_SO) $(PYTHON_SO)
@@ -409,6 +409,10 @@ fuzz-run: fuzzers
 ## bench         the measurements of README.md; BENCH='duel idle' for some
 bench: all $(TESTMOD_SO) $(BENCH_BIN)
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/bench/bench.py $(BENCH)
+
+## bench-wsgi    Python beside its peers; BENCH='hello flask' for some
+bench-wsgi: all $(BENCH_BIN) $(VENV_BENCH)/.stamp
+	PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/bench/wsgi.py $(BENCH)
 
 ## bench-fibonacci  a Flask page on prefork, gunicorn and Flask's own server
 bench-fibonacci: all $(VENV_BENCH)/.stamp
