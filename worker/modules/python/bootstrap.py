@@ -84,9 +84,14 @@ class Output(io.TextIOBase):
         """It is line buffered, and stays so."""
 
 
+# Ours, whatever an application makes of sys.stdout and sys.stderr.
+stdout = Output(1, "<stdout>")
+errors = Output(2, "<stderr>")
+
+
 def begin():
-    sys.stdout = sys.__stdout__ = Output(1, "<stdout>")
-    sys.stderr = sys.__stderr__ = Output(2, "<stderr>")
+    sys.stdout = sys.__stdout__ = stdout
+    sys.stderr = sys.__stderr__ = errors
 
 
 def end():
@@ -97,26 +102,28 @@ def end():
     except BaseException as e:
         log_exception(type(e), e, e.__traceback__)
     atexit._run_exitfuncs()
-    sys.stdout.end_lines()
-    sys.stderr.end_lines()
+    stdout.end_lines()
+    errors.end_lines()
 
 
 def log_exception(kind, value, trace):
     """One write, so that the lines of two threads do not mix."""
     import traceback
-    sys.stderr.write("".join(
-        traceback.format_exception(kind, value, trace)))
+    errors.write("".join(traceback.format_exception(kind, value, trace)))
 
 
 # ---- finding the application -----------------------------------------------
 
 
+def is_ours(frame):
+    name = frame.f_code.co_filename
+    return (name in (__file__, importlib.__file__)
+            or name.startswith("<frozen importlib"))
+
+
 def own_frames_off(trace):
     """Without the frames of this file and of the import machinery."""
-    while trace is not None and (
-            trace.tb_frame.f_code.co_filename == __file__
-            or trace.tb_frame.f_code.co_filename.startswith(
-                "<frozen importlib")):
+    while trace is not None and is_ours(trace.tb_frame):
         trace = trace.tb_next
     return trace
 
@@ -127,7 +134,7 @@ def reason(summary, exc):
     lines = traceback.format_exception(type(exc), exc,
                                        own_frames_off(exc.__traceback__))
     text = "".join(lines)
-    sys.stderr.write(text)
+    errors.write(text)
     return Refusal(f"{summary}\n{text}".rstrip())
 
 
