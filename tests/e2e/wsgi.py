@@ -34,12 +34,12 @@ class Web:
     def connect(self, **kw):
         return Client(self.address, **kw)
 
-    def target(self, name="", **query):
+    def target(self, name="", /, **query):
         text = urlencode({k: v if isinstance(v, str) else repr(v)
                           for k, v in query.items()})
         return f"{self.mount}/{name}" + (f"?{text}" if text else "")
 
-    def get(self, name="", *, method="GET", body=None, fields=(), **query):
+    def get(self, name="", /, *, method="GET", body=None, fields=(), **query):
         """The Response of one request on a connection of its own."""
         with self.connect() as c:
             return c.get(self.target(name, **query), method, body,
