@@ -115,6 +115,30 @@ def test_two_applications_share_an_interpreter(start, place):
     assert (s.get("/").body, s.get("/b").body) == (b"site", b"hello")
 
 
+def test_two_modules_of_one_name_are_not_mistaken_for_each_other(place):
+    for name in "one", "two":
+        (place / name).mkdir()
+        (place / name / "site_app.py").write_text(HELLO)
+    file = place / "server.ini"
+    for a, b in ({"target": "one/site_app.py:app"},
+                 {"target": "two/site_app.py:app"}), (
+                {"target": "site_app:app", "pythonpath": "one"},
+                {"target": "site_app:app", "pythonpath": "two"}):
+        file.write_text(ini({"app:a": {"type": "wsgi", **a},
+                             "app:b": {"type": "wsgi", "mount": "/b", **b}}))
+        done = run("-t", "-c", file, cwd=place)
+        assert done.returncode == 4
+        assert (f"cannot import {place}/two/site_app.py: a module site_app is "
+                f"here already, from {place}/one/site_app.py") in done.stderr
+
+
+def test_a_file_named_as_a_module_of_python_is_not_mistaken_for_it(place):
+    (place / "threading.py").write_text(HELLO)
+    done = run("-t", "threading.py:app", cwd=place)
+    assert done.returncode == 4
+    assert f"cannot import {place}/threading.py: a module" in done.stderr
+
+
 # ---- why it cannot be --------------------------------------------------------
 
 MISTAKES = [
@@ -164,6 +188,7 @@ def test_a_mistake_is_named(place, how, target, why, traceback):
         assert "Traceback (most recent call last):" in done.stderr or (
             "SyntaxError" in done.stderr)
         assert traceback in done.stderr
+        assert how == "start" or done.stderr.count(traceback) == 1
     else:
         assert "Traceback" not in done.stderr
     assert "bootstrap.py" not in done.stderr

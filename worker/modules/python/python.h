@@ -78,7 +78,8 @@ struct python {
 	PyObject *bootstrap; /* the module of bootstrap.py */
 	PyObject *timeout;   /* prefork.RequestTimeout */
 	PyTypeObject *input_type, *start_type, *wrapper_type;
-	char *venv; /* of the first app; "": none */
+	char *venv;   /* of the first app; "": none */
+	bool testing; /* prefork -t: the operator reads what is refused */
 };
 extern struct python py;
 
