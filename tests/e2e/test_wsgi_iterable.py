@@ -120,7 +120,7 @@ def test_close_is_called_once_when_the_client_leaves(web):
         c.request(web.target("endless", id=name))
         assert c.head().status == 200
     assert web.closed(name) == 1
-    web.server.wait(r"\[info\] .*GET /\S*endless: the client left",
+    web.server.wait(r"\[info\] .*GET /\S*endless\S*: the client left",
                     after=mark)
     assert not web.server.matches("Traceback|without being closed", after=mark)
 

@@ -3,12 +3,10 @@ import collections
 import os
 import re
 import signal
-import time
 
 import pytest
 
-from prefork import PATIENCE
-from wsgi import Web, app
+from wsgi import Web, app, until
 
 NAMES = [f"n{i}" for i in range(8)]
 
@@ -89,15 +87,6 @@ def test_a_report_does_not_depend_on_sys_stderr(wsgi_servers):
 
 
 # ---- where it goes -----------------------------------------------------------
-
-def until(done):
-    """Waits for what has no event of its own; what it found."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := done()):
-        assert time.monotonic() < deadline
-        os.sched_yield()
-    return found
-
 
 @pytest.fixture
 def logged(start, tmp_path):
