@@ -207,6 +207,15 @@ def test_a_stream_that_is_malformed_is_400(streaming):
         assert c.response().status == 400
 
 
+def test_an_error_of_ones_own_after_that_is_500(streaming):
+    streaming.allow("exception in the application")
+    with streaming.connect() as c:
+        c.send("POST /failing_of_its_own HTTP/1.1\r\nHost: h\r\n"
+               "Transfer-Encoding: chunked\r\n\r\n4\r\nsomewhat\r\n")
+        assert c.response().status == 500
+    streaming.wait("LookupError: nothing was read")
+
+
 def test_a_client_that_dies_before_the_handler_is_not_told_to_it(web):
     """Its body is not here yet, so there is no handler to tell."""
     mark = web.server.mark()

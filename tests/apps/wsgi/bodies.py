@@ -67,3 +67,11 @@ def failing(environ, start_response):
         print(f"read failed: {type(e).__name__}: {e}")
         raise
     return say(start_response, "read")
+
+
+def failing_of_its_own(environ, start_response):
+    """What it makes of a client's failure is a bug of its own."""
+    try:
+        environ["wsgi.input"].read(-1)
+    except OSError:
+        raise LookupError("nothing was read") from None

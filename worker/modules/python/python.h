@@ -198,7 +198,7 @@ int result_send(PyObject *result, struct start_response *);
 /* Calls its close(), if it has one; an exception of it is logged. */
 void result_close(PyObject *result, const struct start_response *);
 /* The pending exception, which is cleared. */
-void result_log_exception(const struct start_response *, const char *where);
+void result_log_exception(const struct start_response *, const char *what);
 
 /* ---- file_wrapper.c ----------------------------------------------------- */
 

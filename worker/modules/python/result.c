@@ -173,13 +173,13 @@ result_send(PyObject *result, struct start_response *s)
 /* ---- the end ------------------------------------------------------------ */
 
 void
-result_log_exception(const struct start_response *s, const char *where)
+result_log_exception(const struct start_response *s, const char *what)
 {
 	PyObject *kind, *value, *trace, *done;
 
 	PyErr_Fetch(&kind, &value, &trace);
 	PyErr_NormalizeException(&kind, &value, &trace);
-	log_request(s->app, s->request, PF_LOG_ERROR, where);
+	log_request(s->app, s->request, PF_LOG_ERROR, what);
 	done = PyObject_CallMethod(py.bootstrap, "log_exception", "OOO", kind,
 	    value != NULL ? value : Py_None, trace != NULL ? trace : Py_None);
 	if (done == NULL) {

@@ -25,19 +25,6 @@ respond_error(pf_request *req, unsigned status)
 		py.host->done(req);
 }
 
-/* Why there is no response: a body that the application could not read, or
- * the application. */
-static unsigned
-error_status(const struct call *c)
-{
-	switch (c->input != NULL ? input_error(c->input) : 0) {
-	case PF_ETIMEOUT: return 408;
-	case PF_ETOOBIG: return 413;
-	case PF_EPROTO: return 400;
-	default: return 500;
-	}
-}
-
 void
 log_request(const struct wsgi_app *app, pf_request *req, int level,
     const char *text)
@@ -94,6 +81,21 @@ client_failed(const struct call *c)
 	    PyErr_ExceptionMatches(PyExc_OSError);
 }
 
+/* Why there is no response: a body that the application could not read, or
+ * something else.  An exception is pending. */
+static unsigned
+error_status(const struct call *c)
+{
+	int error = c->input != NULL ? input_error(c->input) : 0;
+
+	switch (client_failed(c) ? error : 0) {
+	case PF_ETIMEOUT: return 408;
+	case PF_ETOOBIG: return 413;
+	case PF_EPROTO: return 400;
+	default: return 500;
+	}
+}
+
 /* An exception is pending.  true: the handle is gone. */
 static bool
 give_up(struct call *c)
@@ -118,8 +120,8 @@ static void
 finish(struct call *c)
 {
 	bool failed = c->result == NULL || result_send(c->result, c->start) < 0;
+	unsigned status = failed ? error_status(c) : 0;
 	bool no_head = failed && give_up(c);
-	unsigned status = no_head ? error_status(c) : 0;
 
 	if (!failed)
 		py.host->end(c->request);
