@@ -203,7 +203,9 @@ def test_a_stream_that_is_too_long_is_413(streaming):
 def test_a_stream_that_is_malformed_is_400(streaming):
     with streaming.connect() as c:
         c.send("POST /failing HTTP/1.1\r\nHost: h\r\n"
-               "Transfer-Encoding: chunked\r\n\r\n4\r\nsomewhat\r\n")
+               "Transfer-Encoding: chunked\r\n\r\n")
+        streaming.wait("^reading$")
+        c.send("4\r\nsomewhat\r\n")
         assert c.response().status == 400
 
 
@@ -211,7 +213,9 @@ def test_an_error_of_ones_own_after_that_is_500(streaming):
     streaming.allow("exception in the application")
     with streaming.connect() as c:
         c.send("POST /failing_of_its_own HTTP/1.1\r\nHost: h\r\n"
-               "Transfer-Encoding: chunked\r\n\r\n4\r\nsomewhat\r\n")
+               "Transfer-Encoding: chunked\r\n\r\n")
+        streaming.wait("^reading$")
+        c.send("4\r\nsomewhat\r\n")
         assert c.response().status == 500
     streaming.wait("LookupError: nothing was read")
 

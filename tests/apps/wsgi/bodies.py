@@ -61,6 +61,7 @@ def use_kept(environ, start_response):
 
 def failing(environ, start_response):
     """The client dies in the middle of the body; that is no bug of ours."""
+    print("reading")
     try:
         environ["wsgi.input"].read(-1)
     except OSError as e:
@@ -71,6 +72,7 @@ def failing(environ, start_response):
 
 def failing_of_its_own(environ, start_response):
     """What it makes of a client's failure is a bug of its own."""
+    print("reading")
     try:
         environ["wsgi.input"].read(-1)
     except OSError:
