@@ -8,6 +8,7 @@ import pytest
 
 import prefork
 import testmods
+import wsgi
 
 LIMIT_S = 180 if prefork.SANITIZED else 60
 
@@ -83,3 +84,31 @@ def hold(tmp_path):
     h = testmods.Hold(tmp_path / "hold")
     yield h
     h.close()
+
+
+@pytest.fixture(scope="module")
+def wsgi_servers(tmp_path_factory):
+    """Shared by the tests of a file, and checked after the last one."""
+    servers = wsgi.Servers(tmp_path_factory.mktemp("wsgi"))
+    yield servers
+    with contextlib.ExitStack() as stack:
+        for s in servers.running.values():
+            stack.callback(s.check)
+
+
+def reached(way, servers):
+    unix, threads, mount = way
+    return wsgi.Web(servers.get(threads), servers.address(threads, unix),
+                    threads, mount)
+
+
+@pytest.fixture(params=wsgi.ways(["", "/validated"]))
+def web(request, wsgi_servers):
+    """Each way to reach an application, also behind wsgiref's validator."""
+    return reached(request.param, wsgi_servers)
+
+
+@pytest.fixture(params=wsgi.ways([""]))
+def bare(request, wsgi_servers):
+    """Without the validator, which would notice before we do."""
+    return reached(request.param, wsgi_servers)

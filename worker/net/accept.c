@@ -153,6 +153,20 @@ pause_exhausted(struct acceptors *a, const struct acceptor *from)
 	acceptors_exhausted(a, what);
 }
 
+/* An application may have closed 0, 1 and 2: what it prints then is not for a
+ * client.  -1 and errno. */
+static int
+not_standard(int fd)
+{
+	int moved;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	fd_close(&fd);
+	return moved;
+}
+
 /* false: no more from this listener now. */
 static bool
 accept_one(struct acceptors *a, struct acceptor *from)
@@ -165,8 +179,8 @@ accept_one(struct acceptors *a, struct acceptor *from)
 		pause_exhausted(a, from);
 		return false;
 	}
-	fd = accept4(from->io.fd, (struct sockaddr *)&sa, &n,
-	    SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = not_standard(accept4(from->io.fd, (struct sockaddr *)&sa, &n,
+	    SOCK_NONBLOCK | SOCK_CLOEXEC));
 	if (fd >= 0) {
 		conn_open(a->worker, fd, (struct sockaddr *)&sa,
 		    from->listener); /* owns fd from here */

@@ -7,6 +7,7 @@ use for it.  threading is not: the thread that imports it is the main one."""
 import atexit
 import gc
 import importlib
+import importlib.machinery
 import io
 import os
 import sys
@@ -21,6 +22,10 @@ class RequestTimeout(BaseException):
 
 class Refusal(Exception):
     """Why an application cannot be served; its text is for the operator."""
+
+    def __init__(self, summary, trace=""):
+        super().__init__(f"{summary}\n{trace}".rstrip())
+        self.trace = trace
 
 
 # ---- output ------------------------------------------------------------------
@@ -84,9 +89,14 @@ class Output(io.TextIOBase):
         """It is line buffered, and stays so."""
 
 
+# Ours, whatever an application makes of sys.stdout and sys.stderr.
+stdout = Output(1, "<stdout>")
+errors = Output(2, "<stderr>")
+
+
 def begin():
-    sys.stdout = sys.__stdout__ = Output(1, "<stdout>")
-    sys.stderr = sys.__stderr__ = Output(2, "<stderr>")
+    sys.stdout = sys.__stdout__ = stdout
+    sys.stderr = sys.__stderr__ = errors
 
 
 def end():
@@ -97,44 +107,56 @@ def end():
     except BaseException as e:
         log_exception(type(e), e, e.__traceback__)
     atexit._run_exitfuncs()
-    sys.stdout.end_lines()
-    sys.stderr.end_lines()
+    stdout.end_lines()
+    errors.end_lines()
 
 
 def log_exception(kind, value, trace):
     """One write, so that the lines of two threads do not mix."""
     import traceback
-    sys.stderr.write("".join(
-        traceback.format_exception(kind, value, trace)))
+    errors.write("".join(traceback.format_exception(kind, value, trace)))
 
 
 # ---- finding the application -----------------------------------------------
 
 
+def is_ours(frame):
+    name = frame.f_code.co_filename
+    return (name in (__file__, importlib.__file__)
+            or name.startswith("<frozen importlib"))
+
+
 def own_frames_off(trace):
     """Without the frames of this file and of the import machinery."""
-    while trace is not None and (
-            trace.tb_frame.f_code.co_filename == __file__
-            or trace.tb_frame.f_code.co_filename.startswith(
-                "<frozen importlib")):
+    while trace is not None and is_ours(trace.tb_frame):
         trace = trace.tb_next
     return trace
 
 
 def reason(summary, exc):
-    """The summary, and the traceback below it; the traceback is logged, too."""
+    """The Refusal with the traceback below the summary."""
     import traceback
-    lines = traceback.format_exception(type(exc), exc,
-                                       own_frames_off(exc.__traceback__))
-    text = "".join(lines)
-    sys.stderr.write(text)
-    return Refusal(f"{summary}\n{text}".rstrip())
+    return Refusal(summary, "".join(traceback.format_exception(
+        type(exc), exc, own_frames_off(exc.__traceback__))))
 
 
 def last_line(exc):
     import traceback
     return "".join(traceback.format_exception_only(type(exc), exc)).strip(
         ).splitlines()[-1]
+
+
+def import_module(name):
+    """There is one module of each name: another's is not this application's."""
+    top = name.partition(".")[0]
+    there = getattr(sys.modules.get(top), "__spec__", None)
+    found = importlib.machinery.PathFinder.find_spec(top)
+    if (there and found and there.origin and found.origin
+            and os.path.realpath(there.origin)
+            != os.path.realpath(found.origin)):
+        raise Refusal(f"cannot import {found.origin}: a module {top} is here "
+                      f"already, from {there.origin}")
+    return importlib.import_module(name)
 
 
 def import_file(path):
@@ -144,16 +166,15 @@ def import_file(path):
     if not os.path.isfile(full):
         raise Refusal(f"{path}: no such file")
     folder = os.path.dirname(full)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    return importlib.import_module(name)
+    sys.path[:] = [folder, *(p for p in sys.path if p != folder)]
+    return import_module(name)
 
 
 def import_target(name):
     try:
         if name.endswith(".py"):
             return import_file(name)
-        return importlib.import_module(name)
+        return import_module(name)
     except Refusal:
         raise
     except ModuleNotFoundError as e:
@@ -239,8 +260,18 @@ def is_asgi(found):
     return False
 
 
-def load(target):
-    """The application that target names; Refusal."""
+def load(target, testing):
+    """The application that target names; Refusal.  The log has its traceback,
+    unless it is read by whoever tests."""
+    try:
+        return find(target)
+    except Refusal as e:
+        if not testing:
+            errors.write(e.trace)
+        raise
+
+
+def find(target):
     name, colon, text = target.partition(":")
     name, text = name.strip(), text.strip()
     module = import_target(name)

@@ -196,7 +196,8 @@ put_constants(const struct wsgi_app *app, PyObject *d)
 		PyObject *value;
 	} constant[] = {
 		{ "wsgi.version", Py_BuildValue("(ii)", 1, 0) },
-		{ "wsgi.errors", Py_XNewRef(PySys_GetObject("stderr")) },
+		{ "wsgi.errors",
+		    PyObject_GetAttrString(py.bootstrap, "errors") },
 		{ "wsgi.multithread", PyBool_FromLong(app->multithread) },
 		{ "wsgi.multiprocess", PyBool_FromLong(app->multiprocess) },
 		{ "wsgi.run_once", PyBool_FromLong(false) },

@@ -15,9 +15,26 @@ struct wrapper {
 /* Whose bytes are those of their file descriptor: objects of other classes
  * (GzipFile) may have a fileno() of something else. */
 static PyObject *plain[3];
-static PyObject *temporary; /* tempfile's wrapper of one of them */
 
 /* ---- is it a file? ------------------------------------------------------ */
+
+/* Is it NamedTemporaryFile's?  Whoever has one has imported tempfile. */
+static bool
+is_temporary(PyObject *file)
+{
+	PyObject *name = PyUnicode_FromString("tempfile");
+	PyObject *module = name != NULL ? PyImport_GetModule(name) : NULL;
+	PyObject *type = module != NULL ?
+	    PyObject_GetAttrString(module, "_TemporaryFileWrapper") :
+	    NULL;
+	bool is = type == (PyObject *)Py_TYPE(file);
+
+	PyErr_Clear();
+	Py_XDECREF(type);
+	Py_XDECREF(module);
+	Py_XDECREF(name);
+	return is;
+}
 
 static bool
 is_plain(PyObject *file)
@@ -35,7 +52,7 @@ plain_file(PyObject *file)
 {
 	PyObject *owner = NULL, *read;
 
-	if ((PyObject *)Py_TYPE(file) == temporary) {
+	if (is_temporary(file)) {
 		owner = PyObject_GetAttrString(file, "file");
 	} else {
 		read = PyObject_GetAttrString(file, "read");

@@ -11,6 +11,7 @@ struct input {
 	PyObject_HEAD pf_request *request; /* NULL when it is over */
 	uint64_t consumed;
 	bool waiting; /* in a call without the GIL */
+	int error;    /* why the body ended early; enum pf_result, or 0 */
 };
 
 /* Bytes being put together. */
@@ -22,6 +23,14 @@ struct builder {
 /* ---- reading ------------------------------------------------------------ */
 
 static int
+body_failed(struct input *in, int result)
+{
+	in->error = result;
+	raise_result(result);
+	return -1;
+}
+
+static int
 wait_readable(struct input *in)
 {
 	int result;
@@ -29,9 +38,7 @@ wait_readable(struct input *in)
 	in->waiting = true;
 	GIL_RELEASED(result = py.host->wait_readable(in->request, -1));
 	in->waiting = false;
-	if (result < 0)
-		raise_result(result);
-	return result < 0 ? -1 : 0;
+	return result < 0 ? body_failed(in, result) : 0;
 }
 
 /* 1: what comes next; 0: that was all; -1. */
@@ -50,10 +57,7 @@ next_slice(struct input *in, pf_str *s)
 			return -1;
 	if (result == PF_OK)
 		return 1;
-	if (result == PF_EOF)
-		return 0;
-	raise_result(result);
-	return -1;
+	return result == PF_EOF ? 0 : body_failed(in, result);
 }
 
 static void
@@ -206,13 +210,13 @@ input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t n)
 	lines = PyList_New(0);
 	while (lines != NULL && total < limit) {
 		line = read_line((struct input *)self, PY_SSIZE_T_MAX);
-		if (line == NULL || PyList_Append(lines, line) < 0)
-			Py_CLEAR(lines);
 		n = line != NULL ? PyBytes_GET_SIZE(line) : 0;
+		if (line == NULL || (n > 0 && PyList_Append(lines, line) < 0))
+			Py_CLEAR(lines);
 		Py_XDECREF(line);
-		total += (size_t)n;
 		if (n == 0)
 			break;
+		total += (size_t)n;
 	}
 	return lines;
 }
@@ -239,7 +243,14 @@ input_new(pf_request *req)
 	in->request = req;
 	in->consumed = 0;
 	in->waiting = false;
+	in->error = 0;
 	return (PyObject *)in;
+}
+
+int
+input_error(PyObject *self)
+{
+	return ((struct input *)self)->error;
 }
 
 void

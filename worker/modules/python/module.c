@@ -38,8 +38,8 @@ load(pf_app *app)
 	PyObject *callable = NULL, *done;
 
 	if (interpreter_add_paths(app) == 0)
-		callable = PyObject_CallMethod(py.bootstrap, "load", "s",
-		    py.host->target(app));
+		callable = PyObject_CallMethod(py.bootstrap, "load", "sO",
+		    py.host->target(app), py.testing ? Py_True : Py_False);
 	if (callable == NULL)
 		return NULL;
 	done = PyObject_CallMethod(py.bootstrap, "settle", NULL);
@@ -92,6 +92,7 @@ check(const pf_host *host, pf_app *app)
 {
 	void *module, *state;
 
+	py.testing = true;
 	if (py.main == NULL && start(host, app, &module) < 0)
 		return -1;
 	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the process ends */

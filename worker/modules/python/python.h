@@ -78,7 +78,8 @@ struct python {
 	PyObject *bootstrap; /* the module of bootstrap.py */
 	PyObject *timeout;   /* prefork.RequestTimeout */
 	PyTypeObject *input_type, *start_type, *wrapper_type;
-	char *venv; /* of the first app; "": none */
+	char *venv;   /* of the first app; "": none */
+	bool testing; /* prefork -t: the operator reads what is refused */
 };
 extern struct python py;
 
@@ -122,6 +123,9 @@ void gil_end(void); /* without the GIL */
 
 /* pf_module.on_request; without the GIL. */
 void wsgi_request(void *app, pf_request *, void *thread);
+/* A line in the error log that begins with the request. */
+void log_request(const struct wsgi_app *, pf_request *, int level,
+    const char *text);
 
 /* ---- environ.c ---------------------------------------------------------- */
 
@@ -136,6 +140,8 @@ PyObject *latin1(const char *, size_t);
 
 int input_init(void);
 PyObject *input_new(pf_request *);
+/* Why the body ended before it was complete: enum pf_result, or 0. */
+int input_error(PyObject *);
 /* The request is over: whoever kept the object gets errors from it. */
 void input_detach(PyObject *);
 
@@ -159,6 +165,7 @@ struct start_response {
 	int64_t sent;       /* body bytes */
 	bool committed;     /* the head is prefork's */
 	bool gone;          /* the client left: nobody wants the rest */
+	bool enough;        /* no more is sent, whatever follows */
 	pf_header inline_headers[START_INLINE];
 	PyObject *inline_held[START_INLINE];
 };
@@ -167,8 +174,9 @@ int start_init(void);
 struct start_response *start_new(struct wsgi_app *, pf_request *);
 /* The head, with this length if the application gave none (-1: not known). */
 int start_commit(struct start_response *, int64_t length);
-/* Body bytes, after the head; what is beyond Content-Length is dropped.  -1 and
- * an exception; when the client is gone, `gone` is set. */
+/* Body bytes, after the head; what is beyond Content-Length is dropped, and
+ * `enough` is set, as it is by HEAD.  -1 and an exception; when the client is
+ * gone, `gone` is set. */
 int start_write(struct start_response *, const pf_buf *, size_t n);
 /* The request is over: whoever kept the object gets errors from it. */
 void start_detach(struct start_response *);
@@ -190,7 +198,7 @@ int result_send(PyObject *result, struct start_response *);
 /* Calls its close(), if it has one; an exception of it is logged. */
 void result_close(PyObject *result, const struct start_response *);
 /* The pending exception, which is cleared. */
-void result_log_exception(const struct start_response *, const char *where);
+void result_log_exception(const struct start_response *, const char *what);
 
 /* ---- file_wrapper.c ----------------------------------------------------- */
 

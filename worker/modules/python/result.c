@@ -115,7 +115,8 @@ send_blocks(PyObject *result, struct start_response *s)
 	PyObject *blocks = PyObject_GetIter(result), *block;
 	int bad = blocks == NULL ? -1 : 0;
 
-	while (bad == 0 && (block = PyIter_Next(blocks)) != NULL) {
+	while (
+	    bad == 0 && !s->enough && (block = PyIter_Next(blocks)) != NULL) {
 		bad = send_block(block, s,
 		    single && PyBytes_Check(block) ? PyBytes_GET_SIZE(block) :
 						     -1);
@@ -172,17 +173,13 @@ result_send(PyObject *result, struct start_response *s)
 /* ---- the end ------------------------------------------------------------ */
 
 void
-result_log_exception(const struct start_response *s, const char *where)
+result_log_exception(const struct start_response *s, const char *what)
 {
-	const pf_info *info = py.host->info(s->request);
 	PyObject *kind, *value, *trace, *done;
 
 	PyErr_Fetch(&kind, &value, &trace);
 	PyErr_NormalizeException(&kind, &value, &trace);
-	py.host->log(s->app->app, PF_LOG_ERROR, "%.*s %.*s: exception in %s",
-	    (int)info->method.n, info->method.p,
-	    (int)(info->target.n < 256 ? info->target.n : 256), info->target.p,
-	    where);
+	log_request(s->app, s->request, PF_LOG_ERROR, what);
 	done = PyObject_CallMethod(py.bootstrap, "log_exception", "OOO", kind,
 	    value != NULL ? value : Py_None, trace != NULL ? trace : Py_None);
 	if (done == NULL) {
@@ -214,7 +211,7 @@ result_close(PyObject *result, const struct start_response *s)
 	}
 	done = PyObject_CallNoArgs(close);
 	if (done == NULL)
-		result_log_exception(s, "close()");
+		result_log_exception(s, "exception in close()");
 	Py_XDECREF(done);
 	Py_DECREF(close);
 }

@@ -274,21 +274,36 @@ take_headers(struct start_response *s, PyObject *list)
 
 /* ---- start_response(status, headers, exc_info=None) --------------------- */
 
+/* Is it what sys.exc_info() returns while an exception is handled? */
+static bool
+is_exc_info(PyObject *info)
+{
+	PyObject *kind, *trace;
+
+	if (!PyTuple_Check(info) || PyTuple_GET_SIZE(info) != 3)
+		return false;
+	kind = PyTuple_GET_ITEM(info, 0);
+	trace = PyTuple_GET_ITEM(info, 2);
+	return PyExceptionClass_Check(kind) &&
+	    PyObject_TypeCheck(PyTuple_GET_ITEM(info, 1),
+		(PyTypeObject *)kind) &&
+	    (trace == Py_None || PyTraceBack_Check(trace));
+}
+
 /* The response is on its way: what went wrong goes on. */
 static PyObject *
 reraise(PyObject *exc_info)
 {
-	PyObject *kind, *value, *trace;
+	PyObject *trace;
 
-	if (!PyTuple_Check(exc_info) || PyTuple_GET_SIZE(exc_info) != 3) {
+	if (!is_exc_info(exc_info)) {
 		PyErr_SetString(PyExc_TypeError,
 		    "exc_info must be what sys.exc_info() returns");
 		return NULL;
 	}
-	kind = PyTuple_GET_ITEM(exc_info, 0);
-	value = PyTuple_GET_ITEM(exc_info, 1);
 	trace = PyTuple_GET_ITEM(exc_info, 2);
-	PyErr_Restore(Py_NewRef(kind), Py_NewRef(value),
+	PyErr_Restore(Py_NewRef(PyTuple_GET_ITEM(exc_info, 0)),
+	    Py_NewRef(PyTuple_GET_ITEM(exc_info, 1)),
 	    trace == Py_None ? NULL : Py_NewRef(trace));
 	return NULL;
 }
@@ -438,6 +453,12 @@ start_write(struct start_response *s, const pf_buf *bufs, size_t n)
 	}
 	if (start_commit(s, -1) < 0)
 		return -1;
+	if (whole < n && !s->enough)
+		log_request(s->app, s->request, PF_LOG_WARN,
+		    "the body goes on beyond its Content-Length: the rest is "
+		    "left out");
+	s->enough |=
+	    whole < n || (py.host->info(s->request)->flags & PF_RF_HEAD) != 0;
 	s->sent += size + (int64_t)last.n;
 	if (size > 0 && send_bytes(s, bufs, whole, (size_t)size) < 0)
 		return -1;
@@ -465,7 +486,7 @@ start_new(struct wsgi_app *app, pf_request *req)
 	s->held = s->inline_held;
 	s->length = -1;
 	s->sent = 0;
-	s->committed = s->gone = false;
+	s->committed = s->gone = s->enough = false;
 	return s;
 }
 

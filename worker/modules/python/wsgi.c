@@ -17,13 +17,23 @@ static const pf_header text_plain = { .name = PF_STR("Content-Type"),
 
 /* Without a response so far: there is one now, and the handle is gone. */
 static void
-respond_500(pf_request *req)
+respond_error(pf_request *req, unsigned status)
 {
-	static const pf_buf text = { .p = "500 Internal Server Error\n",
-		.n = 26 };
+	static const pf_buf text = { .p = "The request failed.\n", .n = 20 };
 
-	if (py.host->respond(req, 500, &text_plain, 1, &text, 1) < 0)
+	if (py.host->respond(req, status, &text_plain, 1, &text, 1) < 0)
 		py.host->done(req);
+}
+
+void
+log_request(const struct wsgi_app *app, pf_request *req, int level,
+    const char *text)
+{
+	const pf_info *info = py.host->info(req);
+
+	py.host->log(app->app, level, "%.*s %.*s: %s", (int)info->method.n,
+	    info->method.p, (int)(info->target.n < 256 ? info->target.n : 256),
+	    info->target.p, text);
 }
 
 /* ---- the call ----------------------------------------------------------- */
@@ -60,28 +70,42 @@ release_input(struct call *c)
 	Py_CLEAR(c->input);
 }
 
-/* Nobody reads the answer any more: that is no error of the application. */
+/* Nobody reads the answer any more, or the body was cut short: that is no error
+ * of the application. */
 static bool
-client_left(const struct call *c)
+client_failed(const struct call *c)
 {
-	return (c->start != NULL && c->start->gone) ||
-	    (PyErr_ExceptionMatches(PyExc_ConnectionError) &&
-		!py.host->alive(c->request));
+	if (c->start != NULL && c->start->gone)
+		return true;
+	return c->input != NULL && input_error(c->input) != 0 &&
+	    PyErr_ExceptionMatches(PyExc_OSError);
+}
+
+/* Why there is no response: a body that the application could not read, or
+ * something else.  An exception is pending. */
+static unsigned
+error_status(const struct call *c)
+{
+	int error = c->input != NULL ? input_error(c->input) : 0;
+
+	switch (client_failed(c) ? error : 0) {
+	case PF_ETIMEOUT: return 408;
+	case PF_ETOOBIG: return 413;
+	case PF_EPROTO: return 400;
+	default: return 500;
+	}
 }
 
 /* An exception is pending.  true: the handle is gone. */
 static bool
 give_up(struct call *c)
 {
-	const pf_info *info = py.host->info(c->request);
-
-	if (client_left(c)) {
+	if (client_failed(c)) {
 		PyErr_Clear();
-		py.host->log(c->app->app, PF_LOG_INFO,
-		    "%.*s %.*s: the client left", (int)info->method.n,
-		    info->method.p, (int)info->path.n, info->path.p);
+		log_request(c->app, c->request, PF_LOG_INFO,
+		    "the client left, or failed to send its body");
 	} else if (c->start != NULL) {
-		result_log_exception(c->start, "the application");
+		result_log_exception(c->start, "exception in the application");
 	} else {
 		PyErr_Clear();
 		py.host->log(c->app->app, PF_LOG_ERROR, "out of memory");
@@ -96,6 +120,7 @@ static void
 finish(struct call *c)
 {
 	bool failed = c->result == NULL || result_send(c->result, c->start) < 0;
+	unsigned status = failed ? error_status(c) : 0;
 	bool no_head = failed && give_up(c);
 
 	if (!failed)
@@ -106,7 +131,7 @@ finish(struct call *c)
 	Py_CLEAR(c->start);
 	Py_CLEAR(c->result);
 	if (no_head)
-		respond_500(c->request);
+		respond_error(c->request, status);
 	else
 		py.host->done(c->request);
 }
@@ -124,7 +149,7 @@ send_in_one_go(struct call *c, struct thread *t, const struct one_go *go)
 	gil_leave(t);
 	if (py.host->respond(c->request, s->status, s->headers, s->n, go->buf,
 		go->n) < 0)
-		respond_500(c->request);
+		respond_error(c->request, 500);
 	if (go->size > PARK_BYTES)
 		gil_unpark(t);
 }
