@@ -200,7 +200,7 @@ def test_handlers_that_compute_get_no_more_threads(start):
             for c in clients:
                 assert c.response().body == b"slow"
                 most = max(most, handlers(pid))
-    assert most <= 6, "as many threads as requests"
+    assert most <= 10, "nearly as many threads as requests"
 
 
 # ---- deadlines ---------------------------------------------------------------
