@@ -179,6 +179,7 @@ def test_headers_of_the_connection_are_left_out_with_one_warning(start):
             sent = {n.lower() for n, _ in r.fields}
             assert not sent & {n.lower() for n, _ in headers[:-1]}
             assert r["Content-Length"] == "4"
+    s.stop()  # all of the log is here
     assert len([x for x in s.log if LEVELS.search(x)
                 and "the server's to send" in x]) == 1
 
