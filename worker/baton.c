@@ -143,10 +143,12 @@ baton_interrupt(struct baton *b, struct pf_request *r)
 	/* held all the while: the thread and its state stay */
 	pthread_mutex_lock(&b->lock);
 	for (struct runner *t = b->runners; t != NULL; t = t->next) {
-		if (t->current != r || atomic_load(&t->off_loop) == 0)
+		struct runner_module *its = &t->modules[m->index];
+
+		if (t->current != r || atomic_load(&t->off_loop) == 0 ||
+		    !atomic_load_explicit(&its->started, memory_order_acquire))
 			continue;
-		m->calls.interrupt(m->state, r,
-		    t->module_state[2 * (size_t)m->index]);
+		m->calls.interrupt(m->state, r, its->state);
 		found = true;
 	}
 	pthread_mutex_unlock(&b->lock);

@@ -70,8 +70,8 @@ runner_new(struct baton *b, bool is_main)
 	t->baton = b;
 	t->is_main = is_main;
 	t->schedstat_fd = -1;
-	t->module_state = calloc(n_modules + 1, 2 * sizeof *t->module_state);
-	if (t->module_state == NULL) {
+	t->modules = calloc(n_modules + 1, sizeof *t->modules);
+	if (t->modules == NULL) {
 		runner_free(t);
 		return NULL;
 	}
@@ -87,18 +87,20 @@ runner_begin(struct runner *t)
 	    pthread_getcpuclockid(pthread_self(), &t->cpu_clock) == 0;
 }
 
-/* Two words a module: its state, and a mark that it was started. */
 bool
 runner_module_state(struct runner *t, struct pf_request *r, void **state)
 {
 	struct module *m = r->app->module;
-	void **slot = &t->module_state[2 * (size_t)m->index];
+	struct runner_module *mine = &t->modules[m->index];
 
-	if (slot[1] == NULL && m->calls.thread_init != NULL &&
-	    m->calls.thread_init(m->state, &slot[0]) != 0)
-		return false;
-	slot[1] = m;
-	*state = slot[0];
+	if (!atomic_load_explicit(&mine->started, memory_order_relaxed)) {
+		if (m->calls.thread_init != NULL &&
+		    m->calls.thread_init(m->state, &mine->state) != 0)
+			return false;
+		atomic_store_explicit(&mine->started, true,
+		    memory_order_release);
+	}
+	*state = mine->state;
 	return true;
 }
 
@@ -107,14 +109,14 @@ runner_free(struct runner *t)
 {
 	struct module *m = t->baton->worker->apps.modules;
 
-	for (; t->module_state != NULL && m != NULL; m = m->next) {
-		void **slot = &t->module_state[2 * (size_t)m->index];
+	for (; t->modules != NULL && m != NULL; m = m->next) {
+		struct runner_module *mine = &t->modules[m->index];
 
-		if (slot[1] != NULL && m->calls.thread_fini != NULL)
-			m->calls.thread_fini(m->state, slot[0]);
+		if (atomic_load(&mine->started) && m->calls.thread_fini != NULL)
+			m->calls.thread_fini(m->state, mine->state);
 	}
 	report_thread_end(t);
 	fd_close(&t->schedstat_fd);
-	free(t->module_state);
+	free(t->modules);
 	free(t);
 }

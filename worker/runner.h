@@ -12,13 +12,21 @@
 struct baton;
 struct pf_request;
 
+/* The state that thread_init left; another thread may read it once started is
+ * set. */
+struct runner_module {
+	void *state;
+	_Atomic bool started;
+};
+
 struct runner {
 	struct runner *next; /* of baton.runners */
 	struct baton *baton;
 	bool is_main;
 	pthread_t id;
-	void *signal_stack;  /* NULL: none */
-	void **module_state; /* by module.index; NULL: not started */
+	void *signal_stack; /* NULL: none */
+	/* Of each module, by its index; whoever interrupts looks in. */
+	struct runner_module *modules;
 	uint64_t now_ns; /* its last handler ended, in this turn; 0: none did */
 	struct pf_request *current; /* written before the sequence turns odd */
 	/* Its handler runs without the baton; counts handlers, so that the

@@ -41,7 +41,7 @@ def test_a_handler_that_spins_is_interrupted_and_the_worker_stays(trouble):
 def test_an_interrupt_does_not_hit_the_next_request(trouble):
     s = trouble(request_timeout="300ms").allow(LATE, "exception in")
     with s.connect() as late, s.connect() as next_one:
-        late.request("/sleep?0.5")  # returns by itself, a little too late
+        late.request("/sleep?1.5")  # returns by itself, a little too late
         assert late.response().status == 504
         for _ in range(50):
             assert next_one.get("/compute?10").status == 200
