@@ -51,6 +51,15 @@ def test_it_may_be_called_from_another_thread(web):
     assert r.body == b"from a thread, and from the handler"
 
 
+def test_a_thread_that_writes_too_late_harms_nobody(bare):
+    with bare.connect() as c:
+        c.send(f"GET {bare.target('abandoned_writer')} HTTP/1.0\r\n\r\n")
+        r = c.head()
+        assert r.status == 200
+        assert set(c.rest()) <= set(b"x")
+    assert bare.get("given", args=("200 OK", [])).body == b"taken"
+
+
 # ---- a second call (29, 30) --------------------------------------------------
 
 def test_a_second_call_without_exc_info_is_an_error(bare):

@@ -31,6 +31,20 @@ def kinds(environ, start_response):
     return [b"taken"] if said == "True" else say(start_response, said)
 
 
+def abandoned_writer(environ, start_response):
+    """A thread still writes when the handler has returned."""
+    write = start_response("200 OK", TEXT[:])
+    entered = threading.Event()
+
+    def run():
+        entered.set()
+        for _ in range(64):
+            told(write, b"x" * (1 << 20))
+    threading.Thread(target=run).start()
+    entered.wait()
+    return []
+
+
 def never(environ, start_response):
     return [b"nothing of this is seen"]
 

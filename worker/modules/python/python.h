@@ -163,6 +163,7 @@ struct start_response {
 	PyObject **held;    /* own their bytes: inline_held, or ours */
 	int64_t length;     /* Content-Length; -1: not given */
 	int64_t sent;       /* body bytes */
+	bool busy;          /* in a call without the GIL */
 	bool committed;     /* the head is prefork's */
 	bool gone;          /* the client left: nobody wants the rest */
 	bool enough;        /* no more is sent, whatever follows */
@@ -180,6 +181,8 @@ int start_commit(struct start_response *, int64_t length);
 int start_write(struct start_response *, const pf_buf *, size_t n);
 /* The request is over: whoever kept the object gets errors from it. */
 void start_detach(struct start_response *);
+/* Until a thread of the application, against the rules, is out of write(). */
+void start_settle(const struct start_response *);
 /* The exception for an error of a function of the host. */
 void raise_result(int result);
 

@@ -2,6 +2,7 @@
  * says of its response is checked when it says so. */
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "python.h"
 
@@ -422,12 +423,14 @@ send_bytes(struct start_response *s, const pf_buf *bufs, size_t n, size_t size)
 {
 	int result;
 
+	s->busy = true;
 	if (size > RELEASE_BYTES)
 		GIL_RELEASED(result = py.host->write(s->request, bufs, n, 0));
 	else
 		result = py.host->write(s->request, bufs, n, 0);
 	if (result == PF_AGAIN)
 		GIL_RELEASED(result = py.host->wait_writable(s->request, -1));
+	s->busy = false;
 	return result < 0 ? failed(s, result) : 0;
 }
 
@@ -486,13 +489,23 @@ start_new(struct wsgi_app *app, pf_request *req)
 	s->held = s->inline_held;
 	s->length = -1;
 	s->sent = 0;
-	s->committed = s->gone = s->enough = false;
+	s->busy = s->committed = s->gone = s->enough = false;
 	return s;
+}
+
+void
+start_settle(const struct start_response *s)
+{
+	static const struct timespec nap = { .tv_nsec = 1000000 };
+
+	while (s->busy)
+		GIL_RELEASED(nanosleep(&nap, NULL));
 }
 
 void
 start_detach(struct start_response *s)
 {
+	start_settle(s);
 	s->request = NULL;
 }
 

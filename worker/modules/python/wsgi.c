@@ -121,8 +121,11 @@ finish(struct call *c)
 {
 	bool failed = c->result == NULL || result_send(c->result, c->start) < 0;
 	unsigned status = failed ? error_status(c) : 0;
-	bool no_head = failed && give_up(c);
+	bool no_head;
 
+	if (c->start != NULL)
+		start_settle(c->start);
+	no_head = failed && give_up(c);
 	if (!failed)
 		py.host->end(c->request);
 	if (c->result != NULL)
@@ -148,8 +151,11 @@ send_in_one_go(struct call *c, struct thread *t, const struct one_go *go)
 	t->parked[1] = c->result;
 	gil_leave(t);
 	if (py.host->respond(c->request, s->status, s->headers, s->n, go->buf,
-		go->n) < 0)
+		go->n) < 0) {
+		log_request(c->app, c->request, PF_LOG_ERROR,
+		    "the response was refused");
 		respond_error(c->request, 500);
+	}
 	if (go->size > PARK_BYTES)
 		gil_unpark(t);
 }
