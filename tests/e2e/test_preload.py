@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -11,12 +12,14 @@ import time
 
 import pytest
 
-from prefork import (BUILD, PATIENCE, PROBE, READY, Load, processes,
+from prefork import (BUILD, PATIENCE, PROBE, READY, Client, Load, preforkctl, processes,
                      stat_of, title_of, wait_gone)
 from test_upgrade import NEWER, TAKEN, Installed
-from testmods import module
+from testmods import memory_kib, module
 
 TEMPLATE = r"template \((\d+)\) ready, generation (\d+)"
+python = pytest.mark.skipif(not (BUILD / "modules/python3.so").exists(),
+                            reason="the Python module is not built")
 TSAN = BUILD.name == "tsan"  # it has a thread of its own
 
 
@@ -483,3 +486,102 @@ def test_threads_that_will_be_missing_are_named(start):
     s.allow("preload: 2 threads")
     assert len(s.matches("preload: 2 threads of the applications .*: "
                          "lingerer, lingerer$")) == 1
+
+
+# ---- Python ------------------------------------------------------------------
+
+APP = """
+import os, random, sys, threading
+print("imported by", os.getpid())
+print("half a line", end="")
+random.random()
+BIG = [str(n) for n in range({size})]
+if {thread}:
+    stop = threading.Event()
+    threading.Thread(target=stop.wait, name="refresher", daemon=True).start()
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    where = environ["PATH_INFO"]
+    if where == "/walk":
+        return [str(sum(len(s) for s in BIG)).encode()]
+    return [f"{{os.getpid()}} {{random.random()}} "
+            f"{{environ['HTTP_X_REQUEST_ID']}}".encode()]
+"""
+
+
+def wsgi(start, tmp_path, size=10, thread=False, **kw):
+    (tmp_path / "shop.py").write_text(APP.format(size=size, thread=thread))
+    return start(on({"type": "wsgi", "target": "shop"}), **kw)
+
+
+@python
+def test_python_is_imported_once_and_what_is_random_differs(start, tmp_path):
+    s = wsgi(start, tmp_path)
+    t = template_of(s)
+    assert [m[1] for m in s.matches(r"^imported by (\d+)$")] == [str(t)]
+    told = {}
+    while len(told) < 2:
+        pid, *rest = s.get("/").body.split()
+        told.setdefault(pid, rest)
+    (number, request), (other_number, other_request) = told.values()
+    assert number != other_number
+    assert request[:16] != other_request[:16]
+    s.stop()
+    assert s.log.count("half a line") == 1
+
+
+@python
+def test_python_workers_share_what_was_imported(start, tmp_path):
+    """Walking over it leaves it shared as far as the counts allow: much less is
+    the worker's own than there is."""
+    s = wsgi(start, tmp_path, size=500_000)
+    t = template_of(s)
+    assert s.get("/").status == 200
+    for pid in s.workers():
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        own = int(re.search(r"Private_Dirty: +(\d+)", text)[1])
+        assert own < memory_kib(t, "VmRSS") / 3, text
+
+
+@python
+def test_a_broken_import_leaves_the_old_generation(start, tmp_path):
+    s = wsgi(start, tmp_path)
+    t = template_of(s)
+    (tmp_path / "shop.py").write_text("import no_such_thing\n")
+    s.allow("exited with status 4")
+    done = preforkctl("-s", s.socket, "reload", "--wait")
+    s.allow("reload failed")
+    assert done.returncode == 1
+    assert "no_such_thing" in done.stderr and "Traceback" in done.stderr
+    assert s.templates() == [t]
+    new = kill(s, s.workers()[0])
+    assert new and s.get("/").status == 200
+
+
+@python
+def test_a_first_start_with_a_broken_import_exits_4(start, tmp_path):
+    (tmp_path / "shop.py").write_text("import no_such_thing\n")
+    s = start(on({"type": "wsgi", "target": "shop"}), ready=0)
+    s.allow("no_such_thing").wait_exit(4)
+
+
+@python
+@pytest.mark.skipif(TSAN, reason="it has a thread of its own")
+def test_python_threads_that_will_be_missing_are_named(start, tmp_path):
+    s = wsgi(start, tmp_path, thread=True)
+    s.allow("preload: 1 thread ")
+    s.wait("preload: 1 thread of the applications .*: refresher$")
+    assert s.get("/").status == 200
+
+
+@python
+@pytest.mark.skipif(TSAN, reason="it refuses threads after such a fork")
+def test_python_threads_do_not_disturb_the_fork(start, tmp_path):
+    s = wsgi(start, tmp_path, thread=True)
+    s.allow("preload: 1 thread ")
+    for _ in range(3):
+        new = kill(s, s.workers()[0])
+        with Client(s.address) as c:
+            assert c.get("/").status == 200
+        assert stat_of(new)
