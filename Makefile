@@ -52,7 +52,8 @@ MASTER_C := \
   master/preforkctl/record.c master/preforkctl/render.c master/priv.c \
   master/reload.c master/self_test.c master/signals.c master/spawn.c \
   master/stall.c master/state.c master/supervisor.c \
-  master/supervisor_image.c master/supervisor_rules.c master/upgrade.c \
+  master/supervisor_image.c master/supervisor_rules.c master/template.c \
+  master/upgrade.c \
   master/watch.c master/wrap.c
 
 WORKER_C := \
@@ -69,7 +70,8 @@ WORKER_C := \
   worker/net/accept.c worker/net/deadline.c worker/net/gate.c \
   worker/net/peer.c worker/net/proxy_protocol.c worker/net/share.c \
   worker/orders.c worker/pool.c worker/python_module.c worker/ready.c worker/report.c worker/request.c worker/request_info.c \
-  worker/route.c worker/runner.c worker/warmup.c worker/worker.c
+  worker/route.c worker/runner.c worker/template.c worker/warmup.c \
+  worker/worker.c
 
 MAIN_C    := master/main.c
 CTL_C     := master/preforkctl/main.c

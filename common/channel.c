@@ -113,7 +113,7 @@ channel_receive(int fd, struct channel_message *out)
 		return 0;
 	take_fds(&m, out);
 	if ((size_t)n < offsetof(struct wire, text) ||
-	    wire.kind < CHANNEL_READY || wire.kind > CHANNEL_PING)
+	    wire.kind < CHANNEL_READY || wire.kind >= CHANNEL_KIND_END)
 		return refuse(out);
 	text_n = (size_t)n - offsetof(struct wire, text);
 	if (text_n > sizeof out->text - 1)

@@ -1,6 +1,8 @@
 /*
  * The channel: one SOCK_SEQPACKET pair per worker, the only conversation
- * between master and worker.  EOF means that the other side died.
+ * between master and worker.  EOF means that the other side died.  A template
+ * has one, too: what it says and hears is READY, FAILED, REOPEN and what stands
+ * below.
  */
 #ifndef COMMON_CHANNEL_H
 #define COMMON_CHANNEL_H
@@ -20,6 +22,13 @@ enum channel_kind {
 	CHANNEL_REOPEN, /* new log fds follow: fd[0] error, fd[1] access or none
 			 */
 	CHANNEL_PING,   /* turn your loop: the heartbeat tells */
+	/* down: master to template */
+	CHANNEL_FORK, /* make a worker: text is its slot, fd[0] its channel */
+	CHANNEL_GO,   /* its process is known here: let it run; or QUIT */
+	/* up: the answer to FORK, one of them */
+	CHANNEL_FORKED,     /* text is its process ID; it waits for GO */
+	CHANNEL_NOT_FORKED, /* text says why */
+	CHANNEL_KIND_END,
 };
 
 #define CHANNEL_TEXT_MAX 8192 /* a traceback, whole */

@@ -185,3 +185,9 @@ log_set_who(const char *who)
 {
 	snprintf(the_who, sizeof the_who, "%s", who);
 }
+
+const char *
+log_who(void)
+{
+	return the_who;
+}

@@ -41,5 +41,6 @@ int log_fd(void);
 void log_set_level(enum log_level);
 /* "master", "worker 1": who speaks, from now on, in this process. */
 void log_set_who(const char *who);
+const char *log_who(void);
 
 #endif

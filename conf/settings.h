@@ -126,6 +126,8 @@ struct app_settings {
 	struct origin origins[N_SETTINGS];
 };
 
+/* In the table's order.
+ * NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct settings {
 #define SETTING(sec, key, type, field, def, min, max, rl, help)                \
 	CTYPE_##type field;

@@ -9,13 +9,16 @@
 #include "master/listen.h"
 #include "master/master.h"
 #include "master/spawn.h"
+#include "master/template.h"
 
 static void
 spawn(struct master *m, const struct sup_action *a)
 {
 	struct deployment *d = master_deployment(m, a->generation);
 
-	if (d == NULL || spawn_worker(m, a->slot, d) < 0)
+	if (d == NULL ||
+	    (d->settings->preload ? template_spawn(m, a->slot, d) :
+				    spawn_worker(m, a->slot, d)) < 0)
 		m->unspawned[m->n_unspawned++] = a->slot;
 }
 
@@ -36,8 +39,10 @@ kill_worker(struct master *m, const struct sup_action *a)
 	struct child *c = m->child[a->slot];
 	char what[96];
 
-	if (c == NULL)
+	if (c == NULL) {
+		template_cancel(m, a);
 		return;
+	}
 	if (a->why == WHY_BOOT_TIMEOUT)
 		snprintf(what, sizeof what,
 		    "worker %u (%d) was not ready within boot_timeout", a->slot,
@@ -57,7 +62,7 @@ kill_worker(struct master *m, const struct sup_action *a)
 	if (a->why == WHY_BOOT_TIMEOUT)
 		snprintf(m->trouble, sizeof m->trouble, "%s", what);
 	c->leaving = c->killed = true;
-	kill(c->pid, SIGKILL);
+	child_signal(c, SIGKILL);
 }
 
 void
@@ -73,6 +78,7 @@ free_deployments(struct master *m, unsigned generation, bool but_this)
 			continue;
 		}
 		*at = d->next;
+		template_dismiss(m, d->generation);
 		deployment_free(&d);
 	}
 }
@@ -174,6 +180,11 @@ static void
 reopen(struct master *m)
 {
 	reopen_logs(m);
+	for (const struct deployment *d = m->deployments; d != NULL;
+	     d = d->next)
+		template_reopen(m, d->generation,
+		    (int[]){ d->logs.error_fd, d->logs.access_fd },
+		    d->logs.access_fd < 0 ? 1 : 2);
 	for (unsigned i = 0; i < SUP_SLOTS_MAX; i++) {
 		struct child *c = m->child[i];
 		const struct deployment *d;

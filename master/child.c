@@ -1,6 +1,10 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/fd.h"
@@ -12,6 +16,7 @@
 
 /* A worker that chatters must not keep the master from its signals. */
 #define MESSAGES_AT_ONCE 16
+#define NUMBER_BASE      10
 
 static void
 ask(struct child *c, enum sup_event_kind what, const char *when,
@@ -49,6 +54,11 @@ on_message(struct child *c, const struct channel_message *m)
 	case CHANNEL_QUIT:
 	case CHANNEL_REOPEN:
 	case CHANNEL_PING:
+	case CHANNEL_FORK:
+	case CHANNEL_GO:
+	case CHANNEL_FORKED:
+	case CHANNEL_NOT_FORKED:
+	case CHANNEL_KIND_END:
 	default:
 		log_warnx("worker %u (%d) sent message %d, which is ours",
 		    c->slot, (int)c->pid, (int)m->kind);
@@ -143,6 +153,57 @@ child_free(struct child **cp)
 	ev_child_stop(c->master->loop, &c->exit);
 	stop_listening(c);
 	free(c);
+}
+
+/* -1: there is no such process. */
+static pid_t
+parent_of(pid_t pid)
+{
+	char path[64], line[128];
+	long parent = -1;
+	FILE *in;
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	in = fopen(path, "re");
+	if (in == NULL)
+		return -1;
+	while (parent < 0 && fgets(line, sizeof line, in) != NULL)
+		if (strncmp(line, "PPid:", 5) == 0)
+			parent = strtol(line + 5, NULL, NUMBER_BASE);
+	fclose(in);
+	return (pid_t)parent;
+}
+
+/* One of ours has two between us at most: its template, and what hands it over.
+ * Each may end while we look, which brings it nearer. */
+static bool
+descends_from_us(pid_t pid)
+{
+	for (int look = 0; look < 3; look++) {
+		pid_t p = pid;
+
+		for (int up = 0; up < 3 && p > 1; up++)
+			if ((p = parent_of(p)) == getpid())
+				return true;
+	}
+	return false;
+}
+
+static bool
+is_ours(pid_t pid)
+{
+	siginfo_t info;
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
+	    0 ||
+	    descends_from_us(pid); /* it is being handed over */
+}
+
+void
+child_signal(const struct child *c, int signo)
+{
+	if (is_ours(c->pid))
+		kill(c->pid, signo);
 }
 
 void

@@ -40,6 +40,9 @@ struct child *child_new(struct master *, pid_t, unsigned slot,
     unsigned generation, int channel_fd);
 void child_free(struct child **);
 
+/* Only to a process that descends from us: a template, which runs the
+ * application's code, could name any. */
+void child_signal(const struct child *, int signo);
 /* Never waits; a message that does not go out is logged. */
 void child_tell(struct child *, enum channel_kind, const int *fds,
     size_t n_fds);

@@ -12,6 +12,7 @@
 #include "master/json.h"
 #include "master/listen.h"
 #include "master/master.h"
+#include "master/template.h"
 
 /* The C types of the units, and how they are written. */
 #define CTYPE_TEXT    const char *
@@ -232,10 +233,28 @@ describe_worker(FILE *out, const struct child *c, const struct score_slot *s)
 	write_worker(out, &r);
 }
 
+static void
+describe_template(FILE *out, const struct template *t)
+{
+	write_worker(out,
+	    &(struct worker_record){ .slot = JSON_NONE,
+		.pid = (uint64_t)t->pid,
+		.generation = t->generation,
+		.state = t->ready ? "template" : "loading",
+		.connections = JSON_NONE,
+		.threads = JSON_NONE,
+		.requests = JSON_NONE,
+		.errors = JSON_NONE,
+		.rss = resident_bytes(t->pid),
+		.uptime = seconds_since(t->since_ns) });
+}
+
 static enum control_exit
 run_workers(struct master *m, const char *argument, struct control_request *q)
 {
 	(void)argument;
+	for (const struct template *t = m->templates; t != NULL; t = t->next)
+		describe_template(q->out, t);
 	for (unsigned i = 0; i < SUP_SLOTS_MAX; i++)
 		if (m->child[i] != NULL)
 			describe_worker(q->out, m->child[i],

@@ -25,6 +25,7 @@
 #include "master/listen.h"
 #include "master/master.h"
 #include "master/signals.h"
+#include "master/template.h"
 #include "master/watch.h"
 
 /* What a worker needs besides connections and listeners. */
@@ -93,6 +94,8 @@ follow(struct master *m, struct sup_plan plan)
 			stop_listening(m); /* before the workers hear of it */
 		for (size_t i = 0; i < plan.n; i++)
 			carry_out(m, &plan.act[i]);
+		if (sup_count(m->sup).stopping)
+			template_dismiss(m, 0); /* they hold listeners */
 		if (m->n_unspawned == 0)
 			break;
 		failed.slot = m->unspawned[--m->n_unspawned];
@@ -171,10 +174,10 @@ master_child_exited(struct master *m, struct child *c, int status)
 }
 
 void
-master_shed(struct master *m, const struct deployment *keep, unsigned slot)
+master_shed(struct master *m, const struct deployment *keep)
 {
 	for (unsigned i = 0; i < SUP_SLOTS_MAX; i++)
-		if (m->child[i] != NULL && i != slot)
+		if (m->child[i] != NULL)
 			fd_close(&m->child[i]->channel_fd);
 	for (struct deployment *d = m->deployments; d != NULL; d = d->next) {
 		if (d == keep)
@@ -189,6 +192,7 @@ master_shed(struct master *m, const struct deployment *keep, unsigned slot)
 	notify_close(&m->notify);
 	activation_shed();
 	upgrade_shed(&m->upgrade);
+	template_shed(m);
 	daemon_shed(m->daemon);
 	control_shed(m->control);
 }
@@ -341,6 +345,7 @@ clean_up(struct master *m)
 {
 	log_info("exited");
 	control_close(&m->control);
+	template_end_all(m);
 	log_set_fd(STDERR_FILENO);
 	free_deployments(m, 0, true);
 	settings_free(&m->first);

@@ -24,6 +24,7 @@
 struct control;
 struct daemon;
 struct scoreboard;
+struct template;
 
 enum reload_result { RELOAD_NONE, RELOAD_DONE, RELOAD_FAILED, RELOAD_GIVEN_UP };
 
@@ -41,6 +42,7 @@ struct master {
 	struct scoreboard *scoreboard;
 	int scoreboard_fd;
 	struct child **child;           /* by slot; NULL: no process */
+	struct template *templates;     /* processes, dismissed ones too */
 	struct deployment *deployments; /* newest first; at most two */
 	unsigned serving;               /* generation; 0 before the first */
 	unsigned last_generation;       /* number given out last */
@@ -98,6 +100,6 @@ struct deployment *master_deployment(const struct master *,
     unsigned generation);
 
 /* In a child: closes what only the master may hold. */
-void master_shed(struct master *, const struct deployment *keep, unsigned slot);
+void master_shed(struct master *, const struct deployment *keep);
 
 #endif

@@ -1,5 +1,4 @@
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -11,23 +10,14 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "common/scoreboard.h"
-#include "common/title.h"
 #include "conf/settings.h"
 #include "master/master.h"
 #include "master/signals.h"
 #include "master/spawn.h"
 #include "worker/worker.h"
 
-static void
-name_worker(const struct heritage *h)
-{
-	char who[32];
-
-	snprintf(who, sizeof who, "worker %u", (unsigned)h->slot);
-	log_set_who(who);
-	title_set("worker %u gen %u booting", (unsigned)h->slot,
-	    (unsigned)h->generation);
-}
+/* worker_main() or template_main(). */
+typedef int role_fn(const struct heritage *);
 
 int
 spawn_set_environment(const struct settings *s)
@@ -50,20 +40,19 @@ refuse(const struct heritage *h, const char *why)
 /* All that lies between fork and work, in the order that matters.  Returns an
  * exit status: the caller must not run our exit handlers. */
 static int
-become_worker(struct master *m, const struct heritage *h,
-    const struct deployment *d, const sigset_t *mask)
+become(struct master *m, const struct heritage *h, const struct deployment *d,
+    role_fn *role, const sigset_t *mask)
 {
 	char err[128];
 
 	signals_stop(m->loop); /* to SIG_DFL, or the master's handler runs */
 	ev_loop_destroy(m->loop);
-	master_shed(m, d, h->slot);
+	master_shed(m, d);
 	/* what an application prints belongs to the error log */
 	dup2(d->logs.error_fd, STDOUT_FILENO);
 	dup2(d->logs.error_fd, STDERR_FILENO);
 	log_set_fd(d->logs.error_fd);
 	log_set_level((enum log_level)d->settings->log_level);
-	name_worker(h);
 	pthread_sigmask(SIG_SETMASK, mask, NULL);
 	if (spawn_set_environment(d->settings) < 0)
 		return refuse(h, "out of memory for the environment");
@@ -71,7 +60,7 @@ become_worker(struct master *m, const struct heritage *h,
 		return refuse(h, err);
 	if (m->priv.drop)
 		prctl(PR_SET_DUMPABLE, 1); /* cores, as before */
-	return worker_main(h);
+	return role(h);
 }
 
 /* A worker ends by _exit(), where LeakSanitizer does not look by itself. */
@@ -83,8 +72,10 @@ leaks_check(void)
 #endif
 }
 
-int
-spawn_worker(struct master *m, unsigned slot, struct deployment *d)
+/* A process in that role and our end of its channel; -1 and errno. */
+static pid_t
+spawn(struct master *m, unsigned slot, const struct deployment *d,
+    role_fn *role, int *channel_fd)
 {
 	struct heritage h = { .settings = d->settings,
 		.listeners = d->inherited,
@@ -93,46 +84,78 @@ spawn_worker(struct master *m, unsigned slot, struct deployment *d)
 		.slot = slot,
 		.generation = d->generation,
 		.access_log_fd = d->logs.access_fd };
-	struct score_slot *score = &m->scoreboard->slot[slot];
-	uint64_t requests = SCORE_GET(score, requests),
-		 errors = SCORE_GET(score, errors_5xx);
+	int channel[2], status;
 	sigset_t all, was;
-	int channel[2] = { -1, -1 }, status;
 	pid_t pid;
 
 	if (channel_pair(channel) < 0)
-		goto fail;
-	if (slot >= SCORE_GET(m->scoreboard, n_used))
-		SCORE_SET(m->scoreboard, n_used, slot + 1);
-	SCORE_SET(score, generation, d->generation);
-	SCORE_SET(score, connections, 0);
-	SCORE_SET(score, state, SCORE_BOOTING);
+		return -1;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &was);
 	pid = fork();
 	if (pid == 0) {
 		close(channel[0]);
 		h.channel_fd = channel[1];
-		status = become_worker(m, &h, d, &was);
+		status = become(m, &h, d, role, &was);
 		leaks_check();
 		_exit(status);
 	}
 	pthread_sigmask(SIG_SETMASK, &was, NULL);
+	fd_close(&channel[1]);
 	if (pid < 0)
-		goto fail;
-	fd_close(&channel[1]);
-	m->child[slot] = child_new(m, pid, slot, d->generation, channel[0]);
-	if (m->child[slot] != NULL) {
-		m->child[slot]->requests_before = requests;
-		m->child[slot]->errors_before = errors;
-		m->child[slot]->stall_timeout = d->settings->stall_timeout_ms;
+		fd_close(&channel[0]);
+	*channel_fd = channel[0];
+	return pid;
+}
+
+pid_t
+spawn_template(struct master *m, const struct deployment *d, int *channel_fd)
+{
+	return spawn(m, 0, d, template_main, channel_fd);
+}
+
+void
+spawn_announce(struct master *m, unsigned slot, unsigned generation)
+{
+	struct score_slot *score = &m->scoreboard->slot[slot];
+
+	if (slot >= SCORE_GET(m->scoreboard, n_used))
+		SCORE_SET(m->scoreboard, n_used, slot + 1);
+	SCORE_SET(score, generation, generation);
+	SCORE_SET(score, connections, 0);
+	SCORE_SET(score, state, SCORE_BOOTING);
+}
+
+int
+spawn_enlist(struct master *m, unsigned slot, const struct deployment *d,
+    pid_t pid, int channel_fd)
+{
+	const struct score_slot *score = &m->scoreboard->slot[slot];
+	struct child *c = child_new(m, pid, slot, d->generation, channel_fd);
+
+	m->child[slot] = c;
+	if (c == NULL)
+		return -1;
+	c->requests_before = SCORE_GET(score, requests);
+	c->errors_before = SCORE_GET(score, errors_5xx);
+	c->stall_timeout = d->settings->stall_timeout_ms;
+	return 0;
+}
+
+int
+spawn_worker(struct master *m, unsigned slot, const struct deployment *d)
+{
+	int channel_fd = -1;
+	pid_t pid;
+
+	spawn_announce(m, slot, d->generation);
+	pid = spawn(m, slot, d, worker_main, &channel_fd);
+	if (pid > 0 && spawn_enlist(m, slot, d, pid, channel_fd) == 0)
 		return 0;
-	}
-	kill(pid, SIGKILL); /* reaped by libev, known to nobody */
-fail:
 	log_warn("cannot start worker %u", slot);
-	SCORE_SET(score, state, SCORE_EMPTY);
-	fd_close(&channel[0]);
-	fd_close(&channel[1]);
+	if (pid > 0)
+		kill(pid, SIGKILL); /* reaped by libev, known to nobody */
+	fd_close(&channel_fd);
+	SCORE_SET(&m->scoreboard->slot[slot], state, SCORE_EMPTY);
 	return -1;
 }

@@ -15,6 +15,7 @@
 #include "master/image.h"
 #include "master/master.h"
 #include "master/self_test.h"
+#include "master/template.h"
 #include "master/upgrade.h"
 
 #define MS_PER_S 1000.0
@@ -266,7 +267,7 @@ upgrade_step(struct master *m)
 	if (c.stopping || c.leaving) {
 		if (upgrade_is_under_way(m))
 			give_up(m);
-	} else if (u->passed && !c.on_trial) {
+	} else if (u->passed && !c.on_trial && !template_is_busy(m)) {
 		ev_break(m->loop, EVBREAK_ALL);
 	}
 }
@@ -323,7 +324,8 @@ upgrade_take_over(struct master *m)
 	pthread_sigmask(SIG_BLOCK, &all, &was);
 	ev_run(m->loop, EVRUN_NOWAIT);
 	c = sup_count(m->sup);
-	if (u->passed && !c.on_trial && !c.stopping && !c.leaving) {
+	if (u->passed && !c.on_trial && !c.stopping && !c.leaving &&
+	    !template_is_busy(m)) {
 		u->passed = false;
 		change_program(m);
 	}

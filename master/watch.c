@@ -21,7 +21,7 @@ look_at(struct master *m, struct child *c, msec_t now)
 		log_errorx("worker %u (%d) stands still for %.1f s: it is "
 			   "replaced, then killed",
 		    c->slot, (int)c->pid, (double)(now - heartbeat) / 1000.0);
-		kill(c->pid, SIGUSR2); /* it says what it is at */
+		child_signal(c, SIGUSR2); /* it says what it is at */
 		ev.kind = SUP_STALLED;
 		break;
 	case STALL_REVIVED:

@@ -66,6 +66,11 @@ void apps_close(struct apps *);
 int apps_check(struct apps *, const struct settings *, char *err,
     size_t err_size);
 
+/* A module refuses, and one of its apps has said why: an enum worker_exit, with
+ * the reason in err. */
+int apps_refused(const struct apps *, const struct module *, char *err,
+    size_t err_size);
+
 /* The app for this path and host: the longest mount, and one that names the
  * host before one that does not.  NULL: none. */
 struct pf_app *apps_route(const struct apps *, struct str path,

@@ -78,6 +78,19 @@ struct worker {
 void worker_recycle(struct worker *, enum channel_kind how, const char *fmt,
     ...) __attribute__((format(printf, 3, 4)));
 
+/* ---- becoming one, in this order ------------------------------------------
+ */
+
+/* Signals are the master's; the applications are opened.  0, or an enum
+ * worker_exit with the reason in err. */
+int worker_load(struct worker *, const struct heritage *, char *err,
+    size_t err_size);
+/* What ps and the log call it while it boots. */
+void worker_name(const struct heritage *);
+/* Serves until it is retired; if loaded is not 0, tells the master why. Returns
+ * an enum worker_exit. */
+int worker_serve(struct worker *, int loaded, char err[CHANNEL_TEXT_MAX]);
+
 /* All is warm: accepts connections and says READY. */
 void worker_open(struct worker *);
 /* It cannot boot; the text says why. */

@@ -1,6 +1,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -16,10 +17,14 @@
 static _Atomic unsigned char *guarded;
 static size_t n_guarded;
 
+static _Thread_local bool is_our_own;
+
 /* Only what is async-signal-safe: the other threads are gone. */
 static void
 on_forked_child(void)
 {
+	if (is_our_own)
+		return;
 	for (size_t fd = 0; fd < n_guarded; fd++)
 		if (atomic_load_explicit(&guarded[fd], memory_order_relaxed))
 			close((int)fd);
@@ -61,4 +66,10 @@ void
 fork_guard_remove(int fd)
 {
 	set(fd, 0);
+}
+
+void
+fork_guard_own_fork(bool begins)
+{
+	is_our_own = begins;
 }

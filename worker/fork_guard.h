@@ -7,12 +7,18 @@
 #ifndef WORKER_FORK_GUARD_H
 #define WORKER_FORK_GUARD_H
 
-/* Once, in the worker: children of fork(2) close what is guarded then. */
+#include <stdbool.h>
+
+/* Once, in the worker or its template: children of fork(2) close what is
+ * guarded then. */
 void fork_guard_install(void);
 
 /* From now on this fd is closed in children.  On the loop's thread. */
 void fork_guard_add(int fd);
 /* Before it is closed here. */
 void fork_guard_remove(int fd);
+
+/* Between these two calls, a fork of this thread keeps everything. */
+void fork_guard_own_fork(bool begins);
 
 #endif

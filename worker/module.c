@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/assert.h"
 #include "common/log.h"
 #include "conf/settings.h"
 #include "worker/app.h"
@@ -275,6 +275,22 @@ apps_check(struct apps *apps, const struct settings *s, char *err,
 
 	err[0] = '\0';
 	return apps_each(apps, s, app_check, &f);
+}
+
+int
+apps_refused(const struct apps *apps, const struct module *m, char *err,
+    size_t err_size)
+{
+	struct failure f = { .text = err, .size = err_size };
+	const struct pf_app *who = NULL;
+
+	err[0] = '\0';
+	for (size_t i = 0; i < apps->n; i++)
+		if (apps->at[i].module == m &&
+		    (who == NULL || who->fail_text == NULL))
+			who = &apps->at[i];
+	pf_assert(who != NULL);
+	return refused(who, &f);
 }
 
 static void

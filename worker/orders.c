@@ -87,6 +87,15 @@ log_fd_replace(int *from, int to)
 	*from = -1;
 }
 
+void
+orders_reopen_logs(struct channel_message *m, int access_log_fd)
+{
+	log_fd_replace(&m->fd[0], log_fd());
+	dup2(log_fd(), STDOUT_FILENO);
+	dup2(log_fd(), STDERR_FILENO);
+	log_fd_replace(&m->fd[1], access_log_fd);
+}
+
 /* ---- what it says ------------------------------------------------------ */
 
 static void
@@ -99,18 +108,20 @@ on_message(struct worker *w, struct channel_message *m)
 		close_idle(w);
 		return;
 	case CHANNEL_REOPEN:
-		log_fd_replace(&m->fd[0], log_fd());
-		dup2(log_fd(), STDOUT_FILENO);
-		dup2(log_fd(), STDERR_FILENO);
 		access_log_flush(&w->access_log);
-		log_fd_replace(&m->fd[1], w->access_log.fd);
+		orders_reopen_logs(m, w->access_log.fd);
 		return;
 	case CHANNEL_PING: return; /* that the loop turned was the answer */
 	case CHANNEL_READY:
 	case CHANNEL_FAILED:
 	case CHANNEL_RECYCLE:
 	case CHANNEL_TOO_LARGE:
-	case CHANNEL_RECYCLE_NOW: break;
+	case CHANNEL_RECYCLE_NOW:
+	case CHANNEL_FORK:
+	case CHANNEL_GO:
+	case CHANNEL_FORKED:
+	case CHANNEL_NOT_FORKED:
+	case CHANNEL_KIND_END: break;
 	}
 	log_warnx("unexpected message %d from the master", (int)m->kind);
 }

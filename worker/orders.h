@@ -5,10 +5,14 @@
 
 #include "common/scoreboard.h"
 
+struct channel_message;
 struct worker;
 
 /* From now on the master is heard. */
 void orders_start(struct worker *);
+
+/* What CHANNEL_REOPEN says, done. */
+void orders_reopen_logs(struct channel_message *, int access_log_fd);
 
 /* The state that the scoreboard and the title of the process show. */
 void worker_show(struct worker *, enum score_state, const char *name);

@@ -140,8 +140,7 @@ report_write(const struct worker *w, const char *why)
 {
 	struct line l = { 0 };
 
-	put_text(&l, "worker ");
-	put_number(&l, w->heritage->slot, 10, 1);
+	put_text(&l, log_who());
 	put_text(&l, " (");
 	put_number(&l, (uint64_t)getpid(), 10, 1);
 	put_text(&l, ") ");

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/loop_memory.h"
 #include "common/scoreboard.h"
+#include "common/title.h"
 #include "conf/settings.h"
 #include "worker/conn.h"
 #include "worker/core.h"
@@ -39,7 +40,7 @@ on_signal(int signo)
 }
 
 static void
-signals_disregard(void)
+disregard_signals(void)
 {
 	static const int list[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1,
 		SIGTTIN, SIGTTOU, SIGWINCH, SIGPIPE, SIGXFSZ };
@@ -102,17 +103,13 @@ worker_init(struct worker *w, const struct heritage *h)
 	*w = (struct worker){
 		.heritage = h,
 		.settings = s,
-		.score = &h->scoreboard->slot[h->slot],
 		.h1_limits = { .request_line = (uint32_t)s->max_request_line,
 		    .field = (uint32_t)s->max_header,
 		    .fields = s->max_headers,
 		    .head = (uint32_t)s->max_head },
 		.access_log = { .fd = -1 },
 		.limits = { .statm_fd = -1 },
-		.now_ns = clock_now_ns(),
 	};
-	if (getrandom(&w->id_seed, sizeof w->id_seed, GRND_NONBLOCK) < 0)
-		w->id_seed = w->now_ns ^ (uint64_t)getpid() << 40;
 }
 
 static void
@@ -140,11 +137,7 @@ static int
 worker_boot(struct worker *w, char *err, size_t err_size)
 {
 	const struct settings *s = w->settings;
-	int status = apps_open(&w->apps, s, err, err_size);
 
-	signals_disregard(); /* whatever an application did to them */
-	if (status != WORKER_OK)
-		return status;
 	if (loop_memory_reserve(s->connections + LOOP_FDS_OTHER) < 0)
 		goto fail;
 	w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
@@ -209,25 +202,64 @@ worker_fini(struct worker *w)
 }
 
 int
+worker_load(struct worker *w, const struct heritage *h, char *err,
+    size_t err_size)
+{
+	int status;
+
+	disregard_signals();
+	worker_init(w, h);
+	report_install(w);
+	fork_guard(h);
+	status = apps_open(&w->apps, h->settings, err, err_size);
+	disregard_signals(); /* whatever an application did to them */
+	return status;
+}
+
+void
+worker_name(const struct heritage *h)
+{
+	char who[32];
+
+	snprintf(who, sizeof who, "worker %u", (unsigned)h->slot);
+	log_set_who(who);
+	title_set("worker %u gen %u booting", (unsigned)h->slot,
+	    (unsigned)h->generation);
+}
+
+int
+worker_serve(struct worker *w, int loaded, char err[CHANNEL_TEXT_MAX])
+{
+	const struct heritage *h = w->heritage;
+
+	w->score = &h->scoreboard->slot[h->slot];
+	w->now_ns = clock_now_ns();
+	if (getrandom(&w->id_seed, sizeof w->id_seed, GRND_NONBLOCK) < 0)
+		w->id_seed = w->now_ns ^ (uint64_t)getpid() << 40;
+	w->status = loaded;
+	if (loaded == WORKER_OK)
+		w->status = worker_boot(w, err, CHANNEL_TEXT_MAX);
+	if (w->status == WORKER_OK) {
+		warmup_start(&w->warmup, w);
+		if (!baton_serve(&w->baton))
+			worker_leave_stuck(w);
+	} else {
+		(void)channel_send(h->channel_fd, CHANNEL_FAILED, err, NULL, 0);
+	}
+	worker_fini(w);
+	return w->status;
+}
+
+int
 worker_main(const struct heritage *h)
 {
 	static struct worker w;
 	char err[CHANNEL_TEXT_MAX] = "";
+	int loaded;
 
-	signals_disregard();
-	worker_init(&w, h);
-	report_install(&w);
-	fork_guard(h);
-	w.status = worker_boot(&w, err, sizeof err);
-	if (w.status == WORKER_OK) {
-		warmup_start(&w.warmup, &w);
-		if (!baton_serve(&w.baton))
-			worker_leave_stuck(&w);
-	} else {
-		(void)channel_send(h->channel_fd, CHANNEL_FAILED, err, NULL, 0);
-	}
-	worker_fini(&w);
-	return w.status;
+	worker_name(h);
+	loaded = worker_load(&w, h, err, sizeof err);
+	return worker_serve(&w, loaded, err);
 }
 
 int

@@ -17,6 +17,11 @@ enum worker_exit {
  * dropped, signals are at their defaults, the process has one thread. */
 int worker_main(const struct heritage *);
 
+/* server.preload: loads the applications, then makes workers of itself as the
+ * master asks on the channel, until that ends.  Called like worker_main();
+ * returns in the template and in each worker, an enum worker_exit. */
+int template_main(const struct heritage *);
+
 /* `prefork -t`: would the applications load?  Loads each without serving.
  * 0, or a worker_exit with the reason in err.  Call it in a child: a module may
  * crash. */

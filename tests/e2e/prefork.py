@@ -75,6 +75,15 @@ def stat_of(pid):
     return fields[0], int(fields[1]), int(fields[3])
 
 
+def title_of(pid):
+    """What ps shows for it; "" when there is none."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return text.rstrip(b"\0").decode("utf-8", "replace")
+
+
 def processes():
     return {int(p): s for p in os.listdir("/proc") if p.isdigit()
             and (s := stat_of(p))}
@@ -295,9 +304,18 @@ class Server:
         with self.connect() as c:
             return c.get(target, **kw)
 
-    def workers(self):
+    def children(self):
         return sorted(pid for pid, (state, parent, _) in processes().items()
                       if parent == self.pid and state != "Z")
+
+    def templates(self):
+        return [pid for pid in self.children()
+                if title_of(pid).startswith("prefork: template ")]
+
+    def workers(self):
+        """Its other children."""
+        templates = self.templates()
+        return [pid for pid in self.children() if pid not in templates]
 
     def fds_settle(self, more=0):
         """Until the master holds no more than when it was idle."""
@@ -307,8 +325,8 @@ class Server:
             os.sched_yield()
 
     def private_fds(self):
-        """Open files of the master, one per worker not counted."""
-        return fd_count(self.pid) - len(self.workers())
+        """Open files of the master, one per child not counted."""
+        return fd_count(self.pid) - len(self.children())
 
     def control(self, *words, status=0):
         """What preforkctl printed: its output, or its complaint."""

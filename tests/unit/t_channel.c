@@ -161,7 +161,7 @@ static void
 a_message_that_is_none_is_refused(void **state)
 {
 	const int *fd = *state;
-	const uint32_t kinds[] = { 0, CHANNEL_PING + 1, UINT32_MAX };
+	const uint32_t kinds[] = { 0, CHANNEL_KIND_END, UINT32_MAX };
 	struct channel_message m;
 
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {

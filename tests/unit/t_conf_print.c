@@ -95,7 +95,7 @@ static const char every_setting[] =
     "[server]\nbind = :81, [::1]:82, unix:/run/a b, fd://5\nworkers = 3\n"
     "threads = 2-9\nbacklog = 77\nuser = u\ngroup = g\numask = 27\n"
     "socket_mode = 600\nsocket_owner = a:b\nchdir = /srv\npidfile = /p\n"
-    "runtime_dir = /r\n"
+    "runtime_dir = /r\npreload = yes\n"
     "boot_timeout = 1m\ngraceful_timeout = 90\nrequest_timeout = 250ms\n"
     "stall_timeout = 20s\nshutdown_delay = 3s\nmax_requests = 1000\n"
     "max_requests_jitter = 5%\nmax_lifetime = 1d\nmax_memory = 1G\n"

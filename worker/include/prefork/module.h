@@ -158,8 +158,8 @@ typedef struct pf_host {
 	    const char **value);
 	/* The app's `target` setting. [any] */
 	const char *(*target)(pf_app *);
-	/* Why check() or open() refuses: reaches the error log and the
-	 * operator. The last call wins. [main] */
+	/* Why check(), open() or one of their like refuses: reaches the error
+	 * log and the operator. The last call wins. [main] */
 	void (*fail)(pf_app *, const char *fmt, ...)
 #ifdef __GNUC__
 	    __attribute__((format(printf, 2, 3)))
@@ -284,6 +284,16 @@ typedef struct pf_module {
 	 * when a handler hangs, and from the handler of a fatal signal: may
 	 * take no lock and no memory. [any] */
 	void (*dump)(void *module, int fd);
+
+	/* With server.preload, worker_init and open are called in a template,
+	 * of which each worker is a fork; thread_init and all that follows in
+	 * the worker.  The template calls before_fork, forks, and calls
+	 * after_fork_parent; in the worker after_fork_child comes before
+	 * anything else, and may refuse.  Threads of the module are not in the
+	 * worker; what is open is shared with its siblings.  [main] */
+	void (*before_fork)(void *module);
+	void (*after_fork_parent)(void *module);
+	int (*after_fork_child)(void *module);
 } pf_module;
 
 /* PREFORK_MODULE(.name = "hello", .on_request = hello); */

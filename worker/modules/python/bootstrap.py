@@ -111,6 +111,21 @@ def end():
     errors.end_lines()
 
 
+def before_fork():
+    """No line is said twice, and the threads that prefork is going to warn of
+    have names."""
+    stdout.end_lines()
+    errors.end_lines()
+    for thread in threading.enumerate():
+        if thread is threading.main_thread():
+            continue
+        try:
+            with open(f"/proc/self/task/{thread.native_id}/comm", "wb") as f:
+                f.write(thread.name.encode()[:15])
+        except OSError:
+            pass  # it ended
+
+
 def log_exception(kind, value, trace):
     """One write, so that the lines of two threads do not mix."""
     import traceback

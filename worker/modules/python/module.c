@@ -140,4 +140,6 @@ end(void *module)
 PREFORK_MODULE(.name = "python", .version = PY_VERSION, .check = check,
     .worker_init = start, .open = open_app, .thread_init = thread_begin,
     .on_request = wsgi_request, .thread_fini = thread_end, .close = close_app,
-    .worker_fini = end, .interrupt = gil_interrupt, .dump = gil_dump);
+    .worker_fini = end, .interrupt = gil_interrupt, .dump = gil_dump,
+    .before_fork = fork_before, .after_fork_parent = fork_after_parent,
+    .after_fork_child = fork_after_child);

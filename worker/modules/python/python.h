@@ -6,6 +6,7 @@
  *   bootstrap.py      what is easier in Python: finds applications, keeps
  *                     printed lines whole, ends threads
  *   gil.c             who may run Python: states of threads, entry, interrupt
+ *   fork.c            from a template to its workers
  *   wsgi.c            one request, from environ to the end of the response
  *   environ.c         struct pf_info as a dict
  *   input.c           wsgi.input
@@ -118,6 +119,14 @@ void gil_interrupt(void *module, pf_request *, void *thread);
 void gil_dump(void *module, int fd);
 int gil_init(void);
 void gil_end(void); /* without the GIL */
+
+/* ---- fork.c ------------------------------------------------------------- */
+
+/* pf_module.before_fork and so on; without the GIL, which is held from the
+ * first to the second. */
+void fork_before(void *module);
+void fork_after_parent(void *module);
+int fork_after_child(void *module);
 
 /* ---- wsgi.c ------------------------------------------------------------- */
 
