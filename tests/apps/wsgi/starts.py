@@ -38,7 +38,7 @@ def abandoned_writer(environ, start_response):
 
     def run():
         entered.set()
-        for _ in range(64):
+        for _ in range(12):
             told(write, b"x" * (1 << 20))
     threading.Thread(target=run).start()
     entered.wait()
