@@ -43,8 +43,8 @@ CONF_C := \
   conf/types_proxy.c conf/types_text.c
 
 MASTER_C := \
-  master/activation.c master/adopt.c master/carry_out.c master/check.c \
-  master/child.c master/control.c master/control_socket.c \
+  master/activation.c master/adopt.c master/caps.c master/carry_out.c \
+  master/check.c master/child.c master/control.c master/control_socket.c \
   master/control_verbs.c master/daemon.c master/deployment.c \
   master/exit_text.c master/image.c master/json.c master/listen.c \
   master/listen_tcp.c master/listen_unix.c master/logs.c master/master.c master/notify.c \
