@@ -206,8 +206,8 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 .SECONDARY:
 .PHONY: all help run check check-parts check-unit check-e2e check-san \
   check-sandbox check-fmt fmt check-layers check-common check-docs docs tidy analyze \
-  fuzz fuzz-run fuzzers bench bench-fibonacci bench-wsgi soak install uninstall \
-  clean check-fresh coverage deps deps-check test-programs FORCE
+  fuzz fuzz-run fuzzers bench bench-fibonacci bench-parser bench-wsgi soak install \
+  uninstall clean check-fresh coverage deps deps-check test-programs FORCE
 
 all: $(BIN) $(CTL) $(MODULE_SO) $(PYTHON_SO)
 ifeq ($(PYTHON_SO),)
@@ -319,6 +319,16 @@ $(MOCK_LIB): $(MOCK_C:%.c=$(BUILD)/obj/%.o)
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call link,-pie $^)
+
+# The parser beside another one, where that is installed.
+has_http_parser = $(shell $(CC) -include http_parser.h -E -x c /dev/null \
+  >/dev/null 2>&1 && echo '$(1)')
+$(BUILD)/obj/tests/bench/raw_parser.o: tests/bench/raw_parser.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call compile,-fPIE $(call has_http_parser,-DWITH_HTTP_PARSER))
+$(BUILD)/bench/raw_parser: $(BUILD)/obj/tests/bench/raw_parser.o $(LIB)
+	@mkdir -p $(@D)
+	$(call link,-pie $^ $(PF_LIBS) $(call has_http_parser,-lhttp_parser))
 
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
@@ -444,6 +454,10 @@ bench-wsgi: all $(BENCH_BIN) $(VENV_BENCH)/.stamp
 ## bench-fibonacci  a Flask page on prefork, gunicorn and Flask's own server
 bench-fibonacci: all $(VENV_BENCH)/.stamp
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/bench/fibonacci.py
+
+## bench-parser  the request parser beside http-parser (libhttp-parser-dev)
+bench-parser: $(BUILD)/bench/raw_parser
+	@$<
 
 # Of these, the unit tests reach all.
 WHOLE_C := $(filter master/supervisor%.c,$(MASTER_C))
