@@ -154,7 +154,7 @@ san_tsan     := -fsanitize=thread -fno-omit-frame-pointer
 san_fuzz     := -fsanitize=fuzzer-no-link,address,undefined \
   -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 san_coverage := --coverage -fprofile-update=atomic -O1 -fno-inline
-SANFLAGS     := $(san_$(notdir $(BUILD)))
+SANFLAGS     := $(san_$(flavour))
 
 PF_CPPFLAGS := -D_GNU_SOURCE -I. -Iworker/include $(EV_CFLAGS) $(INIH_CFLAGS) \
   $(SECCOMP_CFLAGS) \
