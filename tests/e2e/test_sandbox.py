@@ -97,6 +97,16 @@ def test_all_threads_are_in_it(inside):
 
 
 @sandbox
+def test_workers_of_a_template_are_in_it(inside):
+    s = inside(preload="yes")
+    worker = int(s.matches(READY)[0][1])
+    assert int(status_of(worker)["Seccomp"]) == 2
+    assert int(status_of(worker)["NoNewPrivs"]) == 1
+    assert attempt(s, "thread") == "0"
+    assert attempt(s, "passwd") == str(errno.EACCES)
+
+
+@sandbox
 def test_a_long_body_is_spooled(inside):
     s = inside()
     body = b"x" * 300_000
