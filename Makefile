@@ -3,7 +3,7 @@
 # make check      install what is missing, build, run every test
 # make help       all targets
 #
-# Variables: CC, CFLAGS (appended last), WERROR=1, PREFIX, DESTDIR, V=1,
+# Variables: WITH_SECCOMP=0, CC, CFLAGS (appended last), WERROR=1, PREFIX, DESTDIR, V=1,
 #   SAN=address,undefined | thread   the same build with sanitizers
 
 VERSION := 0.1.0
@@ -20,6 +20,9 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 SAN          ?=
 PYTHON_PC    ?= python3-embed
+# 0: without server.sandbox
+WITH_SECCOMP ?= $(shell pkg-config --exists libseccomp 2>/dev/null && echo 1 \
+  || echo 0)
 WERROR       ?= 0
 FUZZ_SECONDS ?= 30
 SOAK_SECONDS ?= 600
@@ -43,8 +46,8 @@ CONF_C := \
   conf/types_proxy.c conf/types_text.c
 
 MASTER_C := \
-  master/activation.c master/adopt.c master/carry_out.c master/check.c \
-  master/child.c master/control.c master/control_socket.c \
+  master/activation.c master/adopt.c master/caps.c master/carry_out.c \
+  master/check.c master/child.c master/control.c master/control_socket.c \
   master/control_verbs.c master/daemon.c master/deployment.c \
   master/exit_text.c master/image.c master/json.c master/listen.c \
   master/listen_tcp.c master/listen_unix.c master/logs.c master/master.c master/notify.c \
@@ -55,6 +58,11 @@ MASTER_C := \
   master/supervisor_image.c master/supervisor_rules.c master/template.c \
   master/upgrade.c \
   master/watch.c master/wrap.c
+
+# server.sandbox, with libseccomp or without
+SANDBOX_C_1 := worker/sandbox.c worker/sandbox_calls.c worker/sandbox_files.c
+SANDBOX_C_0 := worker/sandbox_absent.c
+SANDBOX_C = $(SANDBOX_C_$(WITH_SECCOMP))
 
 WORKER_C := \
   worker/arena.c worker/baton.c worker/conn.c worker/fork_guard.c worker/host.c \
@@ -70,7 +78,7 @@ WORKER_C := \
   worker/net/accept.c worker/net/deadline.c worker/net/gate.c \
   worker/net/peer.c worker/net/proxy_protocol.c worker/net/share.c \
   worker/orders.c worker/pool.c worker/python_module.c worker/ready.c worker/report.c worker/request.c worker/request_info.c \
-  worker/route.c worker/runner.c worker/template.c worker/warmup.c \
+  worker/route.c worker/runner.c $(SANDBOX_C) worker/template.c worker/warmup.c \
   worker/worker.c
 
 MAIN_C    := master/main.c
@@ -128,6 +136,10 @@ PYTHON_CFLAGS := $(call system,$(call pkg,--cflags,$(PYTHON_PC),))
 PYTHON_LIBS   := $(call pkg,--libs,$(PYTHON_PC),)
 PYTHON_MINOR  := $(call pkg,--modversion,$(PYTHON_PC),)
 PYTHON_PREFIX := $(call pkg,--variable=exec_prefix,$(PYTHON_PC),)
+ifeq ($(WITH_SECCOMP),1)
+SECCOMP_CFLAGS := $(call system,$(call pkg,--cflags,libseccomp,))
+SECCOMP_LIBS   := $(call pkg,--libs,libseccomp,-lseccomp)
+endif
 CMOCKA_CFLAGS := $(call system,$(call pkg,--cflags,cmocka,))
 CMOCKA_LIBS   := $(call pkg,--libs,cmocka,-lcmocka)
 endif
@@ -142,16 +154,17 @@ san_tsan     := -fsanitize=thread -fno-omit-frame-pointer
 san_fuzz     := -fsanitize=fuzzer-no-link,address,undefined \
   -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 san_coverage := --coverage -fprofile-update=atomic -O1 -fno-inline
-SANFLAGS     := $(san_$(notdir $(BUILD)))
+SANFLAGS     := $(san_$(flavour))
 
 PF_CPPFLAGS := -D_GNU_SOURCE -I. -Iworker/include $(EV_CFLAGS) $(INIH_CFLAGS) \
+  $(SECCOMP_CFLAGS) \
   -DPREFORK_VERSION='"$(VERSION)"' \
   -DPREFORK_MODULE_DIR='"$(LIBDIR)/prefork/modules"'
 PF_CFLAGS := -std=gnu11 -O2 -g -pthread $(WARNINGS) $(HARDENING) $(SANFLAGS) \
   -fvisibility=hidden
 PF_LDFLAGS := -pthread -Wl,-z,relro,-z,now,-z,noexecstack \
   $(filter-out -D%,$(SANFLAGS))
-PF_LIBS := $(EV_LIBS) $(INIH_LIBS) -ldl
+PF_LIBS := $(EV_LIBS) $(INIH_LIBS) $(SECCOMP_LIBS) -ldl
 
 # What is done, in a line; V=1 shows the commands.
 quiet = $(if $(V),,@printf '  %-4s %s\n' $(1) $@; )
@@ -166,7 +179,7 @@ LIB_O := $(LIB_C:%.c=$(BUILD)/obj/%.o)
 LIB   := $(BUILD)/libprefork.a
 MOCK_LIB := $(BUILD)/libmock.a
 PYTHON_C := $(wildcard worker/modules/python/*.c)
-SOURCES := $(sort $(LIB_C) $(MAIN_C) $(CTL_C) $(DOCGEN_C) $(PYTHON_C) \
+SOURCES := $(sort $(LIB_C) $(SANDBOX_C_0) $(SANDBOX_C_1) $(MAIN_C) $(CTL_C) $(DOCGEN_C) $(PYTHON_C) \
   $(foreach m,$(MODULES),$(wildcard worker/modules/$(m)/*.c)))
 
 BIN        := $(BUILD)/prefork
@@ -192,22 +205,26 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all help run check check-parts check-unit check-e2e check-san \
-  check-fmt fmt check-layers check-common check-docs docs tidy analyze fuzz \
-  fuzz-run fuzzers bench bench-fibonacci bench-wsgi soak install uninstall clean \
-  check-fresh coverage deps deps-check test-programs FORCE
+  check-sandbox check-fmt fmt check-layers check-common check-docs docs tidy analyze \
+  fuzz fuzz-run fuzzers bench bench-fibonacci bench-parser bench-wsgi soak install \
+  uninstall clean check-fresh coverage deps deps-check test-programs FORCE
 
 all: $(BIN) $(CTL) $(MODULE_SO) $(PYTHON_SO)
 ifeq ($(PYTHON_SO),)
 	@echo 'prefork: not built: the Python module ($(PYTHON_PC) is missing)'
+endif
+ifneq ($(WITH_SECCOMP),1)
+	@echo 'prefork: not built: server.sandbox (no libseccomp, or WITH_SECCOMP=0)'
 endif
 
 # Objects depend on the flags they were made with.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(CC) $(PF_CPPFLAGS) $(CPPFLAGS) \
-	  $(PF_CFLAGS) $(CFLAGS) $(PF_LDFLAGS) $(LDFLAGS))' | \
+	  $(PF_CFLAGS) $(CFLAGS) $(PF_LDFLAGS) $(LDFLAGS) $(PF_LIBS))' | \
 	  cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(CC) $(PF_CPPFLAGS) \
-	  $(CPPFLAGS) $(PF_CFLAGS) $(CFLAGS) $(PF_LDFLAGS) $(LDFLAGS))' >$@
+	  $(CPPFLAGS) $(PF_CFLAGS) $(CFLAGS) $(PF_LDFLAGS) $(LDFLAGS) \
+	  $(PF_LIBS))' >$@
 
 $(BUILD)/obj/worker/modules/%.o: worker/modules/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -303,6 +320,16 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call link,-pie $^)
 
+# The parser beside another one, where that is installed.
+has_http_parser = $(shell $(CC) -include http_parser.h -E -x c /dev/null \
+  >/dev/null 2>&1 && echo '$(1)')
+$(BUILD)/obj/tests/bench/raw_parser.o: tests/bench/raw_parser.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call compile,-fPIE $(call has_http_parser,-DWITH_HTTP_PARSER))
+$(BUILD)/bench/raw_parser: $(BUILD)/obj/tests/bench/raw_parser.o $(LIB)
+	@mkdir -p $(@D)
+	$(call link,-pie $^ $(PF_LIBS) $(call has_http_parser,-lhttp_parser))
+
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call link,-fsanitize=fuzzer -pie $^ $(PF_LIBS))
@@ -349,6 +376,14 @@ $(VENV)/.stamp $(VENV_BENCH)/.stamp: tests/lint/venv.sh
 check-e2e: all $(TESTMOD_SO) $(UPGRADE_BIN) $(VENV)/.stamp
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
 	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) tests/e2e
+
+## check-sandbox  what serves without Python serves within server.sandbox
+SANDBOX_TESTS := static bodies slow_clients serving blocking baton limits \
+  access_log modules http_corpus
+check-sandbox: all $(TESTMOD_SO)
+	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
+	  PREFORK_OPTIONS=server.sandbox=yes $(PYTEST) -p no:cacheprovider \
+	  $(PYTEST_ARGS) $(SANDBOX_TESTS:%=tests/e2e/test_%.py)
 
 ## soak          random events under load for SOAK_SECONDS (600)
 soak: all $(TESTMOD_SO)
@@ -419,6 +454,10 @@ bench-wsgi: all $(BENCH_BIN) $(VENV_BENCH)/.stamp
 ## bench-fibonacci  a Flask page on prefork, gunicorn and Flask's own server
 bench-fibonacci: all $(VENV_BENCH)/.stamp
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/bench/fibonacci.py
+
+## bench-parser  the request parser beside http-parser (libhttp-parser-dev)
+bench-parser: $(BUILD)/bench/raw_parser
+	@$<
 
 # Of these, the unit tests reach all.
 WHOLE_C := $(filter master/supervisor%.c,$(MASTER_C))

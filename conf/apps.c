@@ -138,6 +138,19 @@ check_python(struct loading *l, const struct app_settings *app)
 	}
 }
 
+/* Python opens files, and more, for as long as it runs. */
+static void
+check_sandbox(struct loading *l, const struct app_settings *app)
+{
+	struct place p = { .origin = l->st->origins[ROW_server_sandbox] };
+
+	if (l->st->sandbox && app->type == APP_WSGI)
+		mistake(l, &p,
+		    "[server] sandbox = yes: not with [" APP_PREFIX
+		    "%s], which is type = wsgi",
+		    app->name);
+}
+
 /* Fields of an app with a mistake may be NULL. */
 static bool
 same_text(const char *a, const char *b)
@@ -180,6 +193,8 @@ apps_finish(struct loading *l)
 		finish_app(l, &l->st->apps[i]);
 	for (size_t i = 0; i < l->st->n_apps; i++)
 		check_python(l, &l->st->apps[i]);
+	for (size_t i = 0; i < l->st->n_apps; i++)
+		check_sandbox(l, &l->st->apps[i]);
 	for (size_t i = 0; i < l->st->n_apps; i++)
 		check_conflict(l, i);
 	if (l->st->n_apps == 0 && l->mistakes == 0)

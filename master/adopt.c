@@ -134,6 +134,8 @@ master_adopt(struct master *m, int state_fd)
 	m->log_is_startup = i.log_is_startup;
 	m->committed = true;
 	m->first = adopt_settings(i.first);
+	m->priv.no_new_privs = m->first->no_new_privs;
+	priv_limit_master(&m->priv);
 	adopt_deployment(m, &i);
 	watched = adopt_scoreboard(m, i.scoreboard_fd);
 	adopt_pidfile(m, &i);

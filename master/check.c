@@ -38,6 +38,7 @@ check_users(const struct settings *s, struct priv *priv)
 		fprintf(stderr, "prefork: server.socket_owner: %s\n", err);
 		bad++;
 	}
+	priv->no_new_privs = s->no_new_privs;
 	/* Anybody may test; the start itself needs root. */
 	if (geteuid() != 0)
 		priv->drop = false;

@@ -212,6 +212,7 @@ look_up_user(struct master *m, const struct settings *s)
 		fatalx("server.user and server.group need a start as root");
 	if (root && (!m->priv.drop || m->priv.uid == 0))
 		log_warnx("workers run as root: set server.user");
+	m->priv.no_new_privs = s->no_new_privs;
 }
 
 static void
@@ -243,6 +244,7 @@ settle_in(struct master *m, const struct settings *s)
 	if (s->pidfile[0] != '\0' &&
 	    pidfile_open(&m->pidfile, s->pidfile, err, sizeof err) < 0)
 		fatalx("pidfile %s: %s", s->pidfile, err);
+	priv_limit_master(&m->priv);
 }
 
 static void

@@ -4,8 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
+#include "common/log.h"
+#include "master/caps.h"
 #include "master/priv.h"
 
 #define LOOKUP_BYTES 16384
@@ -140,11 +143,9 @@ is_dropped(const struct priv *p)
 	return p->uid == 0 || (setuid(0) < 0 && seteuid(0) < 0);
 }
 
-int
-priv_drop(const struct priv *p, char *err, size_t err_bytes)
+static int
+switch_account(const struct priv *p, char *err, size_t err_bytes)
 {
-	if (!p->drop)
-		return 0;
 	if (set_ids(p) < 0) {
 		snprintf(err, err_bytes, "cannot become user %u, group %u: %m",
 		    (unsigned)p->uid, (unsigned)p->gid);
@@ -155,4 +156,34 @@ priv_drop(const struct priv *p, char *err, size_t err_bytes)
 	snprintf(err, err_bytes, "still not user %u, group %u",
 	    (unsigned)p->uid, (unsigned)p->gid);
 	return -1;
+}
+
+/* Without no_new_privs, programs such as sudo are to work. */
+int
+priv_drop(const struct priv *p, char *err, size_t err_bytes)
+{
+	if (p->uid != 0 && p->no_new_privs)
+		caps_bound_none(); /* while we still may */
+	if (p->drop && switch_account(p, err, err_bytes) < 0)
+		return -1;
+	if (p->uid != 0 && caps_clear() < 0) {
+		snprintf(err, err_bytes, "cannot give up capabilities: %m");
+		return -1;
+	}
+	if (p->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+		snprintf(err, err_bytes, "cannot set no_new_privs: %m");
+		return -1;
+	}
+	return 0;
+}
+
+void
+priv_limit_master(const struct priv *p)
+{
+	if (p->uid == 0)
+		return;
+	if (p->no_new_privs)
+		caps_bound_masters();
+	if (caps_keep_masters() < 0)
+		log_warn("cannot give up capabilities");
 }

@@ -7,8 +7,9 @@
 #include <sys/types.h>
 
 struct priv {
-	bool drop;      /* false: workers stay who the master is */
-	char user[256]; /* for initgroups(); empty: the id has no name */
+	bool drop;         /* false: workers stay who the master is */
+	bool no_new_privs; /* nor may programs they start be somebody else */
+	char user[256];    /* for initgroups(); empty: the id has no name */
 	uid_t uid;
 	gid_t gid;
 };
@@ -20,7 +21,12 @@ int priv_lookup(struct priv *, const char *user, const char *group, char *err,
 int priv_lookup_owner(const char *owner, uid_t *, gid_t *, char *err,
     size_t err_bytes);
 
-/* For good; 0, or -1 with the reason. */
+/* Becomes a worker's, without any capability unless that is root.  For good;
+ * 0, or -1 with the reason. */
 int priv_drop(const struct priv *, char *err, size_t err_bytes);
+
+/* The master's own: what it does not need while it serves is given up, unless
+ * its workers are root, too. */
+void priv_limit_master(const struct priv *);
 
 #endif

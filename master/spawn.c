@@ -1,6 +1,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
@@ -37,6 +38,22 @@ refuse(const struct heritage *h, const char *why)
 	return WORKER_CANNOT_BOOT;
 }
 
+/* A core holds what clients sent, their secrets too.  The hard limit as well:
+ * an application is not to raise it. */
+static void
+limit_core(uint64_t most)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_CORE, &limit) < 0)
+		return;
+	if (limit.rlim_max > most)
+		limit.rlim_max = most;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_CORE, &limit) < 0)
+		log_warn("limit_core is not kept");
+}
+
 /* All that lies between fork and work, in the order that matters.  Returns an
  * exit status: the caller must not run our exit handlers. */
 static int
@@ -56,10 +73,11 @@ become(struct master *m, const struct heritage *h, const struct deployment *d,
 	pthread_sigmask(SIG_SETMASK, mask, NULL);
 	if (spawn_set_environment(d->settings) < 0)
 		return refuse(h, "out of memory for the environment");
+	limit_core(d->settings->limit_core);
 	if (priv_drop(&m->priv, err, sizeof err) < 0)
 		return refuse(h, err);
 	if (m->priv.drop)
-		prctl(PR_SET_DUMPABLE, 1); /* cores, as before */
+		prctl(PR_SET_DUMPABLE, 1); /* cores and debuggers, as before */
 	return role(h);
 }
 

@@ -13,11 +13,16 @@
 #include "worker/report.h"
 #include "worker/request.h"
 #include "worker/runner.h"
+#include "worker/sandbox.h"
 
 #define LINE_BYTES    512
 #define TARGET_LOGGED 256
 #define STACK_BYTES   65536 /* of a signal handler */
 #define FRAMES_MAX    64
+
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1 /* <signal.h> does not say it */
+#endif
 
 static struct worker *the_worker; /* written before signals are caught */
 
@@ -161,6 +166,21 @@ on_stand_still(int signo)
 }
 
 static void
+put_cause(struct line *l, int signo, const siginfo_t *info)
+{
+	if (signo == SIGSYS && info->si_code == SYS_SECCOMP) {
+		put_text(l, ": the sandbox has no system call ");
+		put_text(l, sandbox_call_name(info->si_syscall));
+		put_text(l, " (");
+		put_number(l, (uint64_t)info->si_syscall, 10, 1);
+		put_text(l, ")");
+	} else if (info->si_code > 0 && signo != SIGABRT) { /* the kernel's */
+		put_text(l, " at 0x");
+		put_number(l, (uint64_t)(uintptr_t)info->si_addr, 16, 1);
+	}
+}
+
+static void
 on_fatal(int signo, siginfo_t *info, void *context)
 {
 	struct line why = { 0 };
@@ -171,10 +191,7 @@ on_fatal(int signo, siginfo_t *info, void *context)
 	(void)context;
 	put_text(&why, "SIG");
 	put_text(&why, name != NULL ? name : "?");
-	if (info->si_code > 0 && signo != SIGABRT) { /* the kernel's */
-		put_text(&why, " at 0x");
-		put_number(&why, (uint64_t)(uintptr_t)info->si_addr, 16, 1);
-	}
+	put_cause(&why, signo, info);
 	why.text[why.n] = '\0';
 	report_write(the_worker, why.text);
 	n = backtrace(frame, FRAMES_MAX);

@@ -21,6 +21,7 @@
 #include "worker/orders.h"
 #include "worker/report.h"
 #include "worker/request.h"
+#include "worker/sandbox.h"
 #include "worker/worker.h"
 
 /* Numbers of fds besides those of connections, an application's among them. */
@@ -138,6 +139,8 @@ worker_boot(struct worker *w, char *err, size_t err_size)
 {
 	const struct settings *s = w->settings;
 
+	if (sandbox_enter(s, err, err_size) < 0) /* before there are threads */
+		return WORKER_CANNOT_BOOT;
 	if (loop_memory_reserve(s->connections + LOOP_FDS_OTHER) < 0)
 		goto fail;
 	w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
@@ -266,8 +269,11 @@ int
 worker_check(const struct settings *s, char *err, size_t err_size)
 {
 	struct apps apps;
-	int status = apps_check(&apps, s, err, err_size);
+	int status;
 
+	if (sandbox_check(s, err, err_size) < 0)
+		return WORKER_CANNOT_BOOT;
+	status = apps_check(&apps, s, err, err_size);
 	apps_close(&apps);
 	return status;
 }

@@ -21,6 +21,8 @@ BINARY = BUILD / "prefork"
 CONTROL = BUILD / "preforkctl"
 PROBE = BUILD / "tests/mod_probe.so"
 SANITIZED = BUILD.name in ("asan", "tsan")
+# Settings for all servers: the same tests, another way of serving
+OPTIONS = os.environ.get("PREFORK_OPTIONS", "").split()
 PATIENCE = 90 if SANITIZED else 30  # seconds until a wait is a failure
 
 LISTENING = r"listening on (http://(\S+):(\d+)/|unix:\S+)"
@@ -236,6 +238,8 @@ class Server:
         if sections is not None:
             self.configure(sections)
             args = ("-c", self.file, *args)
+        for option in OPTIONS:
+            args = ("-o", option, *args)
         if runtime_dir:  # not that of all the other servers
             args = ("-o", f"server.runtime_dir={self.socket.parent}", *args)
         self.process = subprocess.Popen(

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from prefork import PATIENCE, READY, processes, stat_of, wait_gone
-from testmods import connected, handlers, is_reset, module
+from testmods import connected, handlers, is_reset, module, outside_sandbox
 
 FAST = module("fast", "/fast")
 
@@ -363,6 +363,7 @@ def test_a_request_is_completed_after_its_deadline(wrong):
     assert s.workers() == old, "no handler was stuck"
 
 
+@outside_sandbox
 def test_a_worker_retires_with_a_request_that_is_done_late(start):
     s = start({"server": {"workers": 1},
                "app:later": module("later")}, ready=1)
@@ -374,6 +375,7 @@ def test_a_worker_retires_with_a_request_that_is_done_late(start):
         assert c.response().body == b"later"
 
 
+@outside_sandbox
 def test_many_requests_completed_by_a_thread_of_the_module(start):
     s = start({"server": {"workers": 1}, "app:later": module("later")},
               ready=1)

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from prefork import ini, run
-from testmods import connected, is_reset, module
+from testmods import connected, is_reset, module, outside_sandbox
 
 
 def lines(body):
@@ -276,6 +276,7 @@ def test_a_module_that_dies_while_it_loads_ends_the_start(tmp_path, how):
 
 # ---- several apps ------------------------------------------------------------
 
+@outside_sandbox
 def test_each_app_is_reached_under_its_mount_and_host(start):
     s = start({
         "app:root": module("slow"),

@@ -6,7 +6,13 @@ import resource
 import select
 import threading
 
-from prefork import BUILD, PATIENCE
+import pytest
+
+from prefork import BUILD, OPTIONS, PATIENCE
+
+outside_sandbox = pytest.mark.skipif(
+    "server.sandbox=yes" in OPTIONS,
+    reason="the sandbox refuses what this test sets up")
 
 
 def module(name, mount="/", **more):

@@ -15,6 +15,7 @@ header:stdio.h       libc6-dev         glibc-devel       glibc       musl-dev
 cmd:pkg-config       pkg-config        pkgconf-pkg-config pkgconf    pkgconf
 header:ev.h          libev-dev         libev-devel       libev       libev-dev
 header:ini.h         libinih-dev       inih-devel        libinih     inih-dev
+pc:libseccomp        libseccomp-dev    libseccomp-devel  libseccomp   libseccomp-dev
 pc:python3-embed     python3-dev       python3-devel     python      python3-dev
 '
 things_check='

@@ -94,6 +94,7 @@ assert_same_settings(const struct settings *a, const struct settings *b)
 static const char every_setting[] =
     "[server]\nbind = :81, [::1]:82, unix:/run/a b, fd://5\nworkers = 3\n"
     "threads = 2-9\nbacklog = 77\nuser = u\ngroup = g\numask = 27\n"
+    "no_new_privs = no\nsandbox = no\nlimit_core = 1M\n"
     "socket_mode = 600\nsocket_owner = a:b\nchdir = /srv\npidfile = /p\n"
     "runtime_dir = /r\npreload = yes\n"
     "boot_timeout = 1m\ngraceful_timeout = 90\nrequest_timeout = 250ms\n"

@@ -1,0 +1,174 @@
+/*
+ * escape: what a worker that is no longer ours might try.
+ *
+ *   ?exec      runs a program
+ *   ?fork      makes a process
+ *   ?connect   opens a socket
+ *   ?signal    sends the master a signal
+ *   ?ptrace    looks into the master
+ *   ?code      makes memory that can be run
+ *   ?passwd    opens /etc/passwd to read it
+ *   ?write     makes the file option.file
+ *   ?thread    makes a thread, which is allowed
+ *   answered with the errno, or "0" when it could
+ *
+ *   option.early = 1   has a thread already in open()
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/modules/exchange.h"
+
+static const pf_host *host;
+static const char *file; /* lives as long as the app */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_t early;
+static bool is_early;
+
+static bool
+try_exec(void)
+{
+	char *argv[] = { strdup("true"), NULL };
+
+	return execv("/bin/true", argv) == 0;
+}
+
+static bool
+try_fork(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	return pid > 0 && waitpid(pid, NULL, 0) == pid;
+}
+
+static bool
+try_connect(void)
+{
+	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) >= 0;
+}
+
+static bool
+try_signal(void)
+{
+	return kill(getppid(), SIGTERM) == 0;
+}
+
+static bool
+try_ptrace(void)
+{
+	return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL) == 0;
+}
+
+static bool
+try_code(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+}
+
+static bool
+could_open(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+static bool
+try_passwd(void)
+{
+	return could_open("/etc/passwd", O_RDONLY);
+}
+
+static bool
+try_write(void)
+{
+	return could_open(file, O_WRONLY | O_CREAT);
+}
+
+static void *
+wait_for_lock(void *arg)
+{
+	pthread_mutex_lock(&lock);
+	pthread_mutex_unlock(&lock);
+	return arg;
+}
+
+static bool
+try_thread(void)
+{
+	pthread_t t;
+
+	errno = pthread_create(&t, NULL, wait_for_lock, NULL);
+	return errno == 0 && pthread_join(t, NULL) == 0;
+}
+
+static const struct attempt {
+	const char *name;
+	bool (*try)(void);
+} attempts[] = {
+	{ "exec", try_exec },
+	{ "fork", try_fork },
+	{ "connect", try_connect },
+	{ "signal", try_signal },
+	{ "ptrace", try_ptrace },
+	{ "code", try_code },
+	{ "passwd", try_passwd },
+	{ "write", try_write },
+	{ "thread", try_thread },
+};
+
+#define N_ATTEMPTS (sizeof attempts / sizeof attempts[0])
+
+static int
+escape_open(const pf_host *h, pf_app *app, void *module, void **out)
+{
+	(void)module;
+	*out = NULL;
+	host = h;
+	file = h->option(app, "file", "/nowhere");
+	if (h->option(app, "early", NULL) == NULL)
+		return 0;
+	pthread_mutex_lock(&lock);
+	is_early = pthread_create(&early, NULL, wait_for_lock, NULL) == 0;
+	return 0;
+}
+
+static void
+escape_close(void *app)
+{
+	(void)app;
+	if (!is_early)
+		return;
+	pthread_mutex_unlock(&lock);
+	pthread_join(early, NULL);
+}
+
+static void
+escape_request(void *app, pf_request *req, void *thread)
+{
+	const pf_info *in = host->info(req);
+	int error = -1;
+
+	(void)app;
+	(void)thread;
+	for (size_t i = 0; i < N_ATTEMPTS; i++)
+		if (query_number(in, attempts[i].name, 0) != 0)
+			error = attempts[i].try() ? 0 : errno;
+	reply(host, req, 200, "%d", error);
+}
+
+PREFORK_MODULE(.name = "escape", .version = "1", .open = escape_open,
+    .on_request = escape_request, .close = escape_close);
