@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,7 +14,8 @@ static size_t
 size_for(uint32_t n_slots)
 {
 	return sizeof(struct scoreboard) +
-	    (size_t)n_slots * sizeof(struct score_slot);
+	    (size_t)n_slots *
+	    (sizeof(struct score_slot) + sizeof(struct score_addresses));
 }
 
 static struct scoreboard *
@@ -40,6 +43,8 @@ scoreboard_new(uint32_t n_slots, int *fd)
 	}
 	b->layout = SCORE_LAYOUT;
 	b->n_slots = n_slots;
+	if (getrandom(&b->secret, sizeof b->secret, GRND_NONBLOCK) < 0)
+		b->secret = (uint64_t)getpid() * 0x9e3779b97f4a7c15u;
 	return b;
 }
 
@@ -73,4 +78,20 @@ scoreboard_free(struct scoreboard **bp)
 	*bp = NULL;
 	if (b != NULL)
 		munmap(b, size_for(b->n_slots));
+}
+
+struct score_addresses *
+scoreboard_addresses(struct scoreboard *b, uint32_t slot)
+{
+	return (struct score_addresses *)(void *)(b->slot + b->n_slots) + slot;
+}
+
+void
+scoreboard_addresses_clear(struct scoreboard *b, uint32_t slot)
+{
+	if (SCORE_GET(&b->slot[slot], counts_addresses) == 0)
+		return;
+	SCORE_SET(&b->slot[slot], counts_addresses, 0);
+	memset(scoreboard_addresses(b, slot), 0,
+	    sizeof(struct score_addresses));
 }

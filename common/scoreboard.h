@@ -15,25 +15,40 @@ enum score_state { SCORE_EMPTY, SCORE_BOOTING, SCORE_READY, SCORE_RETIRING };
 struct score_slot {
 	alignas(64) _Atomic uint32_t state; /* enum score_state */
 	_Atomic uint32_t generation;
-	_Atomic uint32_t connections;  /* open now; siblings share by it */
-	_Atomic uint32_t threads;      /* handler threads that exist */
+	_Atomic uint32_t connections;      /* open now; siblings share by it */
+	_Atomic uint32_t threads;          /* handler threads that exist */
+	_Atomic uint32_t counts_addresses; /* score_addresses has some */
 	_Atomic uint64_t heartbeat_ms; /* CLOCK_MONOTONIC: its loop turned */
 #define COUNTER(name, help) _Atomic uint64_t name;
 #include "common/counters.def"
 #undef COUNTER
 };
 
+/*
+ * Connections of a worker by the address of the client: sets of
+ * SCORE_ADDRESS_WAYS entries; a hash in the upper bits, how many in the lower.
+ * An entry is one word, so that readers see both or neither.
+ */
+#define SCORE_ADDRESSES     2048
+#define SCORE_ADDRESS_WAYS  16
+#define SCORE_ADDRESS_COUNT 20 /* bits */
+
+struct score_addresses {
+	alignas(64) _Atomic uint64_t entry[SCORE_ADDRESSES];
+};
+
 struct scoreboard {
 	uint32_t layout; /* SCORE_LAYOUT of the program that made it */
 	uint32_t n_slots;
-	_Atomic uint32_t n_used; /* slots from here on never had a worker */
-	struct score_slot slot[];
+	_Atomic uint32_t n_used;  /* slots from here on never had a worker */
+	uint64_t secret;          /* no client can choose where it is counted */
+	struct score_slot slot[]; /* then the score_addresses of each */
 };
 
 /* Differs between programs that cannot read each other's: the version in the
  * upper half goes up with a change of meaning, the size below by itself. */
 #ifndef SCORE_VERSION
-#define SCORE_VERSION 1u
+#define SCORE_VERSION 2u
 #endif
 #define SCORE_LAYOUT                                                           \
 	((SCORE_VERSION << 16) | (uint32_t)sizeof(struct score_slot))
@@ -45,6 +60,12 @@ struct scoreboard *scoreboard_new(uint32_t n_slots, int *fd);
  * made; NULL and errno, which is EPROTO when we cannot read it. */
 struct scoreboard *scoreboard_map(int fd, uint32_t n_slots);
 void scoreboard_free(struct scoreboard **);
+
+/* Only what is touched takes memory. */
+struct score_addresses *scoreboard_addresses(struct scoreboard *,
+    uint32_t slot);
+/* The worker that counted them is gone. */
+void scoreboard_addresses_clear(struct scoreboard *, uint32_t slot);
 
 /* Single writer, so no read-modify-write. */
 #define SCORE_ADD(slot, field, n)                                              \

@@ -99,6 +99,9 @@ fill_row(struct loading *l, struct app_settings *app, const struct setting *s)
 	} else if (s->row == ROW_app_max_body) {
 		o->kind = ORIGIN_SERVER;
 		app->max_body = l->st->max_body;
+	} else if (s->row == ROW_app_min_rate) {
+		o->kind = ORIGIN_SERVER;
+		app->min_rate = l->st->min_rate;
 	} else {
 		why = setting_parse(app, s, s->def);
 	}

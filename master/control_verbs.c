@@ -141,6 +141,9 @@ count_slots(const struct scoreboard *b, struct status_record *r)
 			r->connections += SCORE_GET(s, connections);
 		r->requests += SCORE_GET(s, requests);
 		r->errors += SCORE_GET(s, errors_5xx);
+		r->too_slow += SCORE_GET(s, too_slow);
+		r->per_ip_refused += SCORE_GET(s, per_ip_refused);
+		r->evicted += SCORE_GET(s, evicted);
 		r->fields_dropped += SCORE_GET(s, fields_dropped);
 		r->forwarding_dropped += SCORE_GET(s, forwarding_dropped);
 		r->proxy_refused += SCORE_GET(s, proxy_refused);

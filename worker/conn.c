@@ -1,3 +1,4 @@
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "worker/core.h"
 #include "worker/fork_guard.h"
 #include "worker/http/h1_conn.h"
+#include "worker/net/per_ip.h"
 #include "worker/request.h"
 
 /* A client that goes on sending (a refused upload) has this long to read the
@@ -53,6 +55,14 @@ conn_has_bytes(const struct conn *c)
 	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+bool
+conn_is_gone(const struct conn *c)
+{
+	struct pollfd p = { .fd = c->fd };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 static void
 count_changed(struct worker *w, int by)
 {
@@ -73,6 +83,7 @@ conn_open(struct worker *w, int fd, const struct sockaddr *sa,
     const struct heritage_listener *listener)
 {
 	struct peer peer;
+	enum per_ip per_ip;
 	bool trusted;
 	struct conn *c;
 
@@ -89,6 +100,12 @@ conn_open(struct worker *w, int fd, const struct sockaddr *sa,
 		close(fd);
 		return;
 	}
+	per_ip = per_ip_take(w, &peer, trusted);
+	if (per_ip == PER_IP_FULL) {
+		per_ip_refuse(w, fd, &peer);
+		close(fd);
+		return;
+	}
 	c = w->spare_conn;
 	w->spare_conn = NULL;
 	c->worker = w;
@@ -98,6 +115,7 @@ conn_open(struct worker *w, int fd, const struct sockaddr *sa,
 	c->peer = peer;
 	c->over_unix = peer.family == AF_UNIX;
 	c->trusted = trusted;
+	c->counted = per_ip == PER_IP_COUNTED;
 	c->state = listener->proxied ? CONN_PROXY : CONN_IDLE;
 	c->next = w->conns;
 	if (c->next != NULL)
@@ -154,6 +172,8 @@ conn_close(struct conn *c)
 	ev_io_stop(w->loop, &c->io);
 	fork_guard_remove(c->fd);
 	close(c->fd);
+	if (c->counted)
+		per_ip_give(w, &c->peer);
 	*(c->prev != NULL ? &c->prev->next : &w->conns) = c->next;
 	if (c->next != NULL)
 		c->next->prev = c->prev;

@@ -5,17 +5,20 @@
  *   PROXY      the rest of the PROXY header         header       close
  *   IDLE       the first byte of a request             keepalive    close
  *   HEAD       the rest of the head                    header       408
- *   BODY       the rest of the body, not yet queued    body         408
+ *   BODY       the rest of the body, not yet queued    body *       408
  *   QUEUED     a thread                                queue        503
  *   RUNNING    the handler (streams may flow)          request      504
- *   FLUSHING   the client to take what is queued       send         close
+ *   FLUSHING   the client to take what is queued       send *       close
  *   DISCARDING the body that the handler left unread   body         close
  *   LINGERING  the client's FIN (RFC 9112 9.6)         2 s, 30 s    close
+ *
+ * (*) begins anew with the bytes that min_rate wants in that time.
  */
 #ifndef WORKER_CONN_H
 #define WORKER_CONN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <ev.h>
@@ -48,16 +51,25 @@ struct conn {
 	struct conn *prev, *next;   /* of all */
 	uint64_t id;
 	uint64_t linger_until_ns;
+	uint64_t moved;    /* bytes when the deadline was set, h1_pace() */
 	uint32_t sequence; /* requests so far */
 	int fd;
 	uint8_t state; /* enum conn_state */
 	bool eof;      /* the client has sent all it will */
 	bool last;     /* close after the response in work */
 	bool over_unix;
+	bool counted; /* by per_ip_take() */
 	bool trusted; /* what peer says of its clients counts */
 	const struct heritage_listener *listener;
 	struct peer peer; /* or whom its PROXY header names */
 };
+
+static inline struct conn *
+conn_of(struct deadline *d)
+{
+	return (
+	    struct conn *)(void *)((char *)d - offsetof(struct conn, deadline));
+}
 
 /* Is there memory for the next one, and for a request on it?  If not, errno. */
 bool conn_prepare(struct worker *);
@@ -71,6 +83,10 @@ void conn_reset(struct conn *);
 /* Says FIN, then waits a little for the client's, so that a reset does not
  * destroy the response on its way (RFC 9112 9.6). */
 void conn_linger(struct conn *);
+
+/* Nothing can reach the client any more.  One that has closed looks like one
+ * that has only said all it will, until it resets what is sent to it. */
+bool conn_is_gone(const struct conn *);
 
 /* Has the client sent what was not read yet? */
 bool conn_has_bytes(const struct conn *);

@@ -60,7 +60,7 @@ struct worker {
 	struct deadline_list header, body, send, keepalive, linger, queue;
 	struct deadline_list interrupted; /* handlers asked to end */
 	struct access_log access_log;
-	struct told proxy_told, field_told;
+	struct told proxy_told, field_told, per_ip_told;
 
 	ev_io channel;
 	ev_check turn;

@@ -55,6 +55,10 @@ ready_next(struct worker *w)
 {
 	struct pf_request *r = ready_take(w);
 
+	/* not worth a system call for one that came in this turn */
+	if (r->conn != NULL && w->now_ns != r->ready_ns &&
+	    conn_is_gone(r->conn))
+		conn_close(r->conn);
 	if (r->conn == NULL) { /* closed meanwhile */
 		request_free(r);
 		worker_maybe_finish(w);

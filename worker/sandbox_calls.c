@@ -14,6 +14,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <linux/sockios.h>
+
 #include "worker/sandbox.h"
 #include "worker/sandbox_parts.h"
 
@@ -51,10 +53,11 @@ static const struct some some_calls[] = {
 	{ SCMP_SYS(prctl), 0, LOW_BITS, PR_SET_NAME },
 	{ SCMP_SYS(prctl), 0, LOW_BITS, PR_GET_NAME },
 	{ SCMP_SYS(prctl), 0, LOW_BITS, PR_SET_VMA },
-	/* is it a terminal; is there something to read */
+	/* is it a terminal; is there something to read, or not taken yet */
 	{ SCMP_SYS(ioctl), 1, LOW_BITS, TCGETS },
 	{ SCMP_SYS(ioctl), 1, LOW_BITS, FIONREAD },
 	{ SCMP_SYS(ioctl), 1, LOW_BITS, FIONBIO },
+	{ SCMP_SYS(ioctl), 1, LOW_BITS, SIOCOUTQ },
 	/* asks, and changes nothing */
 	{ SCMP_SYS(prlimit64), 2, ALL_BITS, 0 },
 };

@@ -4,11 +4,12 @@ import contextlib
 import os
 import re
 import resource
+import signal
 import time
 
 import pytest
 
-from prefork import PROBE, SANITIZED
+from prefork import PROBE, READY, SANITIZED
 from testmods import (connected, cpu_ticks, limit, module, no_more_memory,
                       sending)
 
@@ -113,16 +114,169 @@ def test_without_fds_a_static_file_is_an_error_and_the_next_is_served(
     assert s.workers() == [pid]
 
 
-def test_idle_connections_up_to_the_limit_leave_the_rest_to_a_sibling(start):
+def test_connections_up_to_the_limit_leave_the_rest_to_a_sibling(start):
     s = start({"server": {"workers": 2, "connections": 8}, **APPS})
     with contextlib.ExitStack() as stack:
         clients = connected(s, 16, stack)
         seen = [c.get("/pid").body for c in clients]
         assert sorted(seen.count(x) for x in set(seen)) == [8, 8]
+        for c in clients:
+            c.send("GET /pid HTTP/1.1\r\nHo")  # not idle any more
         with s.connect() as late:
             late.request("/pid")
             clients[0].sock.close()
             assert late.response().body == seen[0]
+
+
+# ---- the limit of connections ------------------------------------------------
+
+def test_the_connection_idle_longest_makes_room_for_a_new_one(one):
+    s = one({**APPS}, server={"workers": 1, "connections": 4})
+    with contextlib.ExitStack() as stack:
+        busy, *idle = connected(s, 4, stack)
+        for c in idle:
+            assert c.get("/pid").status == 200
+        busy.send("GET /pid HTTP/1.1\r\nHo")
+        for n, c in enumerate(idle, 1):
+            late = stack.enter_context(s.connect())
+            assert late.get("/pid").status == 200
+            c.closed()
+            assert s.status()["evicted"] == n
+        assert busy.send("st: t\r\n\r\n").response().status == 200
+
+
+def test_a_connection_that_has_just_been_used_is_not_idle(one):
+    """Whoever comes does not push out those who keep asking."""
+    s = one({**APPS}, server={"workers": 1, "connections": 3})
+    with contextlib.ExitStack() as stack:
+        a, b, idle = connected(s, 3, stack)
+        assert idle.get("/pid").status == 200
+        late = stack.enter_context(s.connect())
+        late.request("/pid")
+        while s.status()["evicted"] == 0:
+            assert a.get("/pid").status == b.get("/pid").status == 200
+        idle.closed()
+        assert late.response().status == 200
+        assert a.get("/pid").status == b.get("/pid").status == 200
+
+
+def test_a_full_worker_that_waits_takes_no_processor_time(one):
+    s = one({**APPS}, server={"workers": 1, "connections": 2})
+    pid, = s.workers()
+    with contextlib.ExitStack() as stack:
+        a, b = connected(s, 2, stack)
+        for c in (a, b):
+            assert c.get("/pid").status == 200
+            c.send("GET /pid HTTP/1.1\r\nHo")
+        late = stack.enter_context(s.connect())
+        late.request("/pid")
+        ticks = cpu_ticks(pid)
+        for _ in range(200):
+            assert s.status()["connections"] == 2
+        assert cpu_ticks(pid) - ticks < os.sysconf("SC_CLK_TCK") / 4
+        b.sock.close()
+        assert late.response().status == 200
+
+
+# ---- connections per client --------------------------------------------------
+
+def capped(start, limit, **sections):
+    return start({"server": {"workers": 2, "max_connections_per_ip": limit},
+                  **APPS, **sections}).allow("max_connections_per_ip")
+
+
+def serves(client):
+    return client.get("/pid").status == 200
+
+
+def refused(client):
+    r = client.response()
+    assert r.status == 503 and r.closes
+    client.closed()
+
+
+def test_a_client_has_so_many_connections_in_all_workers_together(start):
+    s = capped(start, 6)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(s.connect(source="127.0.0.2"))
+                   for _ in range(6)]
+        seen = {c.get("/pid").body for c in clients}
+        assert len(seen) == 2, "both workers have some"
+        for _ in range(5):
+            with s.connect(source="127.0.0.2") as c:
+                refused(c)
+        for source in ("127.0.0.3", "127.0.0.1"):
+            with s.connect(source=source) as c:
+                assert serves(c), "others have their own"
+        s.wait(r"refused a connection of 127\.0\.0\.2: max_connections_per_ip")
+        assert s.status()["per_ip_refused"] == 5
+        clients.pop().sock.close()
+        while s.status()["connections"] > 5:
+            pass
+        with s.connect(source="127.0.0.2") as c:
+            assert serves(c)
+
+
+def test_trusted_peers_and_unix_sockets_speak_for_many(start, tmp_path):
+    s = capped(start, 1)
+    with contextlib.ExitStack() as stack:
+        assert all([serves(c) for c in connected(s, 5, stack)])
+    s = start({"server": {"workers": 1, "max_connections_per_ip": 1,
+                          "bind": f"unix:{tmp_path}/http"},
+               "proxy": {"trust": ""}, **APPS}, ready=1)
+    with contextlib.ExitStack() as stack:
+        assert all([serves(c) for c in connected(s, 5, stack)])
+
+
+def test_it_is_the_client_of_a_proxy_that_counts(start):
+    s = capped(start, 2, proxy={"protocol": "on"})
+
+    def connect(client):
+        return stack.enter_context(s.connect()).send(
+            f"PROXY TCP4 {client} 192.0.2.1 4000 80\r\n")
+    with contextlib.ExitStack() as stack:
+        first = connect("203.0.113.1")
+        assert serves(first)
+        assert serves(connect("203.0.113.1"))
+        refused(connect("203.0.113.1"))
+        assert serves(connect("203.0.113.2"))
+        first.sock.close()
+        while s.status()["connections"] > 2:
+            pass
+        assert serves(connect("203.0.113.1"))
+        refused(connect("203.0.113.1"))
+
+
+def test_connections_of_a_worker_that_crashed_do_not_count(start):
+    s = capped(start, 3)
+    s.allow("killed", "SIGKILL", "worker")
+    with contextlib.ExitStack() as stack:
+        for c in [stack.enter_context(s.connect(source="127.0.0.2"))
+                  for _ in range(3)]:
+            assert serves(c)
+        mark = s.mark()
+        for pid in s.workers():
+            os.kill(pid, signal.SIGKILL)
+        s.wait(READY, 2, after=mark)
+        for c in [stack.enter_context(s.connect(source="127.0.0.2"))
+                  for _ in range(3)]:
+            assert serves(c)
+        with s.connect(source="127.0.0.2") as c:
+            refused(c)
+
+
+def test_a_client_at_its_limit_costs_others_nothing(start):
+    s = capped(start, 2)
+    with contextlib.ExitStack() as stack:
+        for c in [stack.enter_context(s.connect(source="127.0.0.2"))
+                  for _ in range(2)]:
+            assert serves(c)
+        for _ in range(200):
+            with s.connect(source="127.0.0.2") as c:
+                refused(c)
+        assert s.get("/pid").status == 200
+        assert s.status()["connections"] == 2
+    assert len(s.matches("refused a connection")) <= 2 * 2, "rate-limited"
 
 
 # ---- disk --------------------------------------------------------------------

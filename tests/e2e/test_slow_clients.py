@@ -1,11 +1,16 @@
 """Clients that are slow, idle, half gone or gone, and what others get."""
 import contextlib
+import fcntl
+import os
+import select
 import socket
 import struct
+import termios
+import time
 
 import pytest
 
-from prefork import PROBE, SANITIZED
+from prefork import PATIENCE, PROBE, SANITIZED
 from testmods import connected, cpu_ticks, handlers, is_reset, module, sending
 
 APPS = {
@@ -37,6 +42,7 @@ def narrow(server):
     c.sock.close()
     c.sock = socket.socket()
     c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    c.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
     c.sock.settimeout(30)
     c.sock.connect(server.address)
     return c
@@ -162,6 +168,53 @@ def test_a_client_that_vanishes_while_its_handler_runs(
     assert s.get("/?now").status == 200
 
 
+def test_a_handler_that_asks_learns_that_its_client_vanished(start, hold):
+    s = start({"server": {"workers": 1, "threads": 1}, "app:gate": hold.app()},
+              ready=1)
+    c = s.connect().request("/?alive")
+    s.wait("inside 1")
+    vanish(c)
+    s.wait("gone")
+    assert s.get("/?now").status == 200, "its thread is free again"
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:{}/http"])
+def test_a_queued_request_whose_client_vanished_is_not_run(
+        start, hold, tmp_path, bind):
+    s = start({"server": {"workers": 1, "threads": 1,
+                          "bind": bind.format(tmp_path)},
+               "app:gate": hold.app()}, ready=1)
+    with s.connect() as first, s.connect() as last:
+        first.request("/")
+        s.wait("inside 1")
+        leaves = s.connect().request("/")
+        last.request("/?now")
+        # They are queued when the loop, which turns on, has served another.
+        with s.connect() as other:
+            assert other.send("nonsense\r\n\r\n").response().status == 400
+        vanish(leaves)
+        hold.let()
+        assert first.response().body == b"through"
+        assert last.response().status == 200
+    s.stop()
+    assert len(s.matches("inside")) == 1
+
+
+def test_a_queued_request_of_a_half_closed_client_is_answered(start, hold):
+    s = start({"server": {"workers": 1, "threads": 1}, "app:gate": hold.app()},
+              ready=1)
+    with s.connect() as first, s.connect() as half:
+        first.request("/")
+        s.wait("inside 1")
+        half.request("/?now").sock.shutdown(socket.SHUT_WR)
+        with s.connect() as other:
+            assert other.send("nonsense\r\n\r\n").response().status == 400
+        hold.let()
+        assert first.response().body == b"through"
+        assert half.response().status == 200
+        half.closed()
+
+
 def test_clients_that_vanish_anywhere_harm_nobody(one):
     s = one()
     pieces = [b"", b"GET", b"GET /pid HTTP/1.1\r\nHost: t\r\n\r\n",
@@ -268,3 +321,159 @@ def test_pipelining_without_reading_stops_the_reading_too(one):
                 assert other.get("/pid").status == 200
             assert is_reset(c)
     assert s.workers() == [pid]
+
+
+# ---- the minimum rate --------------------------------------------------------
+
+def trickle(client, piece=b"x", until=None):
+    """Sends it 50 times a second, until `until` (or the client itself) has
+    something to read."""
+    waits = [(until or client).sock]
+    while not select.select(waits, [], [], 0.02)[0]:
+        client.send(piece)
+
+
+def late_body(server):
+    """A clock: it gets 408 when body_timeout has passed."""
+    return server.connect().request(
+        "/sum", method="POST", Content_Length=9).send("he")
+
+
+@pytest.mark.parametrize("fields, piece", [
+    ({"Content_Length": 1000000}, b"x"),
+    ({"Transfer_Encoding": "chunked"}, b"1\r\nx\r\n"),
+], ids=["length", "chunks"])
+def test_a_body_below_the_minimum_rate_is_408(one, fields, piece):
+    s = one(http={"body_timeout": "300ms", "min_rate": 1000})
+    with s.connect() as c:
+        c.request("/sum", method="POST", **fields)
+        trickle(c, piece)
+        r = c.response()
+        assert r.status == 408 and r.closes
+    assert s.status()["too_slow"] == 1
+
+
+def test_a_slow_body_above_the_minimum_rate_may_take_its_time(one):
+    s = one(http={"body_timeout": "1s", "min_rate": 50})
+    with s.connect() as c:
+        c.request("/sum", method="POST", Transfer_Encoding="chunked")
+        for _ in range(3):
+            with late_body(s) as clock:
+                trickle(c, b"a\r\n0123456789\r\n", until=clock)
+                assert clock.response().status == 408
+        assert c.send("0\r\n\r\n").response().status == 200
+
+
+def test_an_application_may_let_its_clients_trickle(one):
+    s = one({**APPS, "app:trickle": module("bigbody", "/trickle", min_rate=0)},
+            http={"body_timeout": "1s", "min_rate": 1000000})
+    with s.connect() as c:
+        c.request("/trickle", method="POST", Transfer_Encoding="chunked")
+        for _ in range(2):
+            with late_body(s) as clock:
+                trickle(c, b"1\r\nx\r\n", until=clock)
+        assert c.send("0\r\n\r\n").response().status == 200
+
+
+def test_an_uploader_below_the_minimum_rate_gives_its_handler_back(start, hold):
+    s = start({"server": {"workers": 1, "threads": 1},
+               "http": {"body_timeout": "300ms", "min_rate": 1000},
+               "app:gate": hold.app(stream="yes")}, ready=1)
+    with s.connect() as c:
+        c.request("/?read", method="POST", Content_Length=1000000)
+        s.wait("inside 1")
+        trickle(c)
+        assert c.response().body == b"read -2"
+    assert s.get("/?now").status == 200
+
+
+def read_slowly(client, n, until):
+    """n bytes 50 times a second, until `until` says that it is over."""
+    while not until():
+        time.sleep(0.02)
+        client.sock.recv(n)
+
+
+@pytest.mark.parametrize("sandbox", [
+    "no", pytest.param("yes", marks=pytest.mark.skipif(
+        SANITIZED, reason="sanitizers need more calls"))])
+def test_a_reader_below_the_minimum_rate_is_cut(one, tmp_path, sandbox):
+    with open(tmp_path / "big", "wb") as f:
+        f.truncate(200_000_000)
+    s = one({"app:files": {"type": "static", "target": tmp_path}},
+            server={"workers": 1, "sandbox": sandbox},
+            http={"send_timeout": "500ms", "min_rate": 1000000})
+    poll = select.poll()
+    with narrow(s) as c:
+        c.request("/big")
+        poll.register(c.sock, 0)
+        with contextlib.suppress(ConnectionResetError):
+            read_slowly(c, 1000, lambda: poll.poll(0))
+    assert s.status()["too_slow"] == 1
+    assert s.get("/big", method="HEAD").status == 200
+
+
+def test_a_slow_reader_is_not_cut_while_the_kernel_s_buffer_empties(
+        one, tmp_path):
+    """The kernel says that there is room when a third of its buffer is free."""
+    data = os.urandom(8_000_000)
+    (tmp_path / "big").write_bytes(data)
+    s = one({**APPS, "app:files": {"type": "static", "target": tmp_path,
+                                   "mount": "/files"}},
+            http={"send_timeout": "1s", "body_timeout": "1s"})
+    with narrow(s) as c:
+        c.request("/files/big")
+        for _ in range(3):
+            with late_body(s) as clock:
+                while not select.select([clock.sock], [], [], 0.02)[0]:
+                    c.buffer += c.sock.recv(100)
+        assert c.response().body == data
+
+
+# ---- 100 Continue ------------------------------------------------------------
+
+def unread(client):
+    """Bytes that wait for the client in the kernel."""
+    count = fcntl.ioctl(client.sock, termios.FIONREAD, b"\0" * 4)
+    return struct.unpack("i", count)[0]
+
+
+def sends_until_full(n):
+    """How many writes of n bytes a unix socket takes."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs, contextlib.suppress(BlockingIOError):
+        for sent in range(1000000):
+            ours.send(b"x" * n)
+    return sent
+
+
+def await_unread(client, n):
+    deadline = time.monotonic() + PATIENCE
+    while unread(client) < n:
+        assert time.monotonic() < deadline, f"{unread(client)}, not {n}"
+        os.sched_yield()
+
+
+def test_100_continue_comes_when_the_client_has_made_room_for_it(
+        start, tmp_path):
+    s = start({"server": {"workers": 1, "bind": f"unix:{tmp_path}/http"},
+               **APPS}, ready=1)
+    with s.connect() as c:
+        c.request("/pid")
+        await_unread(c, 1)
+        size = unread(c)
+        assert c.response().status == 200
+        full = sends_until_full(size)
+        for n in range(full):
+            c.request("/pid")
+            await_unread(c, (n + 1) * size)
+        c.request("/sum", method="POST", Content_Length=5,
+                  Expect="100-continue")
+        assert s.get("/pid").status == 200, "and the head has been read"
+        assert unread(c) == full * size, "the socket was not full"
+        for _ in range(full):
+            assert c.response().status == 200
+        assert c.head().status == 100
+        assert c.send("hello").response().body == b"5 103547413 memory"
+        assert c.get("/pid").status == 200

@@ -10,6 +10,7 @@
  *            "write CODE" of the next write
  *   ?read    waits for the body (stream = yes) instead of a byte; then logs
  *            "read CODE"
+ *   ?alive   waits until its client is gone; then logs "gone"
  *   ?now     does not wait: "THREAD MOST", its thread's ID and the most
  *            handlers that were inside at once
  *
@@ -112,6 +113,16 @@ read_all(pf_request *req)
 }
 
 static void
+wait_until_gone(pf_request *req)
+{
+	host->log(first_app, PF_LOG_INFO, "inside %u", 1u);
+	while (host->alive(req))
+		(void)usleep(1000);
+	host->log(first_app, PF_LOG_INFO, "gone");
+	reply(host, req, 200, "gone");
+}
+
+static void
 gate_request(void *app, pf_request *req, void *thread)
 {
 	const pf_info *in = host->info(req);
@@ -123,6 +134,8 @@ gate_request(void *app, pf_request *req, void *thread)
 		    atomic_load(&most));
 	} else if (query_number(in, "stream", 0) != 0) {
 		stream(req);
+	} else if (query_number(in, "alive", 0) != 0) {
+		wait_until_gone(req);
 	} else if (query_number(in, "read", 0) != 0) {
 		read_all(req);
 	} else {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/scoreboard.h"
 #include "worker/conn.h"
 #include "worker/core.h"
 #include "worker/http/h1_conn.h"
@@ -61,6 +62,22 @@ body_result_text(enum body_result result)
 	return "";
 }
 
+/* A connection has one timeout: if the client keeps us waiting in both
+ * directions, that of sending. */
+static void
+body_deadline(struct conn *c, struct pf_request *r)
+{
+	if (c->deadline.list != &c->worker->send)
+		h1_pace(c, &c->worker->body, r->body.received);
+}
+
+static void
+body_deadline_clear(struct conn *c)
+{
+	if (c->deadline.list != &c->worker->send)
+		deadline_clear(&c->deadline);
+}
+
 /* A body that is read before its request is queued. */
 static void
 body_fed(struct pf_request *r, enum body_result result)
@@ -69,13 +86,13 @@ body_fed(struct pf_request *r, enum body_result result)
 
 	switch (result) {
 	case BODY_DONE:
-		deadline_clear(&c->deadline); /* the client is done */
+		body_deadline_clear(c); /* the client is done */
 		ready_add(r);
 		return;
 	case BODY_MORE:
 		c->state = CONN_BODY;
-		conn_watch(c, EV_READ);
-		deadline_set(&c->deadline, &r->worker->body, r->worker->now_ns);
+		conn_watch(c, EV_READ | (c->io.events & EV_WRITE));
+		body_deadline(c, r);
 		return;
 	case BODY_FAILED:
 		log_error("body_dir %s", r->app->body_limits.dir);
@@ -87,19 +104,6 @@ body_fed(struct pf_request *r, enum body_result result)
 	}
 }
 
-/* While its handler runs a connection has one timeout: if the client keeps us
- * waiting in both directions, that of sending. */
-static void
-stream_deadline(struct conn *c, struct deadline_list *l)
-{
-	if (c->deadline.list == &c->worker->send)
-		return;
-	if (l != NULL)
-		deadline_set(&c->deadline, l, c->worker->now_ns);
-	else
-		deadline_clear(&c->deadline);
-}
-
 /* A body that is read while its handler runs. */
 static void
 stream_fed(struct pf_request *r, enum body_result result)
@@ -107,7 +111,7 @@ stream_fed(struct pf_request *r, enum body_result result)
 	struct conn *c = r->conn;
 
 	switch (result) {
-	case BODY_MORE: stream_deadline(c, &c->worker->body); return;
+	case BODY_MORE: body_deadline(c, r); return;
 	case BODY_FAILED:
 		log_error("streamed body");
 		h1_stream_fail(r, PF_ENOMEM);
@@ -116,7 +120,7 @@ stream_fed(struct pf_request *r, enum body_result result)
 	case BODY_TRAILERS:
 	case BODY_TOO_BIG: r->linger = true; __attribute__((fallthrough));
 	case BODY_DONE:
-		stream_deadline(c, NULL);
+		body_deadline_clear(c);
 		conn_watch(c, c->io.events & EV_WRITE);
 	}
 }
@@ -158,7 +162,7 @@ h1_read_body(struct conn *c, struct pf_request *r)
 	want = body_wants(&r->body, WORKER_SCRATCH_BYTES);
 	pthread_mutex_unlock(&r->gate.lock);
 	if (want == 0) { /* complete, or the handler is slow */
-		stream_deadline(c, NULL);
+		body_deadline_clear(c);
 		conn_watch(c, c->io.events & EV_WRITE);
 		return;
 	}
@@ -248,7 +252,7 @@ h1_begin_body(struct pf_request *r)
 	r->body_shared = true;
 	ready_add(r);
 	conn_watch(r->conn, EV_READ);
-	deadline_set(&r->conn->deadline, &r->worker->body, r->worker->now_ns);
+	body_deadline(r->conn, r);
 }
 
 /* Unless it is the handler that is slow, and the ring is full. */
@@ -260,6 +264,8 @@ h1_stream_late(struct pf_request *r)
 	pthread_mutex_lock(&r->gate.lock);
 	starved = r->body.starved;
 	pthread_mutex_unlock(&r->gate.lock);
-	if (!starved)
-		h1_stream_fail(r, PF_ETIMEOUT);
+	if (starved)
+		return;
+	SCORE_ADD(r->worker->score, too_slow, 1);
+	h1_stream_fail(r, PF_ETIMEOUT);
 }

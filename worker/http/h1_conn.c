@@ -85,6 +85,7 @@ head_complete(struct conn *c, struct pf_request *r)
 	const struct settings *s = c->worker->settings;
 	unsigned status;
 
+	deadline_clear(&c->deadline); /* it is in time, and not idle */
 	c->sequence++;
 	r->keep = r->head.keepalive && !c->eof && s->keepalive_timeout_ms > 0 &&
 	    (s->max_keepalive_requests == 0 ||
@@ -284,6 +285,7 @@ h1_next_request(struct conn *c, struct pf_request *done)
 	request_free(done);
 	c->state = CONN_IDLE;
 	deadline_set(&c->deadline, &c->worker->keepalive, c->worker->now_ns);
+	acceptors_idle(&c->worker->acceptors);
 }
 
 void
@@ -326,7 +328,14 @@ response_sent(struct conn *c, struct pf_request *r)
 	}
 }
 
-/* The handler runs on and nothing waits: back to what is read, if anything. */
+static bool
+reads_body(const struct conn *c, const struct pf_request *r)
+{
+	return c->state == CONN_BODY ||
+	    (c->state != CONN_FLUSHING && r->body_shared);
+}
+
+/* More will be written and nothing waits: back to what is read, if anything. */
 static void
 flushed(struct conn *c, struct pf_request *r)
 {
@@ -336,13 +345,25 @@ flushed(struct conn *c, struct pf_request *r)
 	if (c->deadline.list != &w->send)
 		return;
 	deadline_clear(&c->deadline);
-	if (r->body_shared && !r->body.complete)
-		deadline_set(&c->deadline, &w->body, w->now_ns);
+	if (reads_body(c, r) && !r->body.complete)
+		h1_pace(c, &w->body, r->body.received);
 }
 
-/* progress: the client took something since the last time. */
+/* The client is gone. */
 static void
-flush(struct conn *c, struct pf_request *r, bool progress)
+flush_failed(struct conn *c, struct pf_request *r)
+{
+	if (c->state == CONN_RUNNING) {
+		conn_watch(c, 0); /* a handler learns it from its calls */
+		return;
+	}
+	if (c->state == CONN_FLUSHING)
+		h1_log_response(r);
+	conn_close(c);
+}
+
+static void
+flush(struct conn *c, struct pf_request *r)
 {
 	struct worker *w = c->worker;
 	bool finished = c->state == CONN_FLUSHING;
@@ -355,19 +376,10 @@ flush(struct conn *c, struct pf_request *r, bool progress)
 			flushed(c, r);
 		return;
 	case PF_AGAIN:
-		conn_watch(c,
-		    finished || !r->body_shared ? EV_WRITE :
-						  EV_READ | EV_WRITE);
-		if (progress || c->deadline.list != &w->send)
-			deadline_set(&c->deadline, &w->send, w->now_ns);
+		conn_watch(c, reads_body(c, r) ? EV_READ | EV_WRITE : EV_WRITE);
+		h1_pace(c, &w->send, gate_taken(&r->gate));
 		return;
-	default: /* the client is gone; a handler learns it from its calls */
-		if (!finished) {
-			conn_watch(c, 0);
-			return;
-		}
-		h1_log_response(r);
-		conn_close(c);
+	default: flush_failed(c, r);
 	}
 }
 
@@ -375,7 +387,7 @@ void
 h1_writable(struct conn *c)
 {
 	if (c->request != NULL)
-		flush(c, c->request, true);
+		flush(c, c->request);
 	else
 		conn_watch(c, EV_READ);
 }
@@ -399,7 +411,7 @@ request_complete(struct pf_request *r)
 	}
 	c->state = CONN_FLUSHING;
 	if (r->gate.broken || r->gate.first != NULL)
-		flush(c, r, false);
+		flush(c, r);
 	else
 		response_sent(c, r);
 }
@@ -429,14 +441,13 @@ h1_request_mail(struct pf_request *r, unsigned mail)
 		request_complete(r);
 		return;
 	}
-	if (c == NULL || c->state != CONN_RUNNING)
+	if (c == NULL)
 		return;
-	if ((mail & MAIL_READ) != 0 && !c->eof) {
+	if ((mail & MAIL_READ) != 0 && c->state == CONN_RUNNING && !c->eof) {
 		conn_watch(c, EV_READ | (c->io.events & EV_WRITE));
 		if (c->deadline.list == NULL)
-			deadline_set(&c->deadline, &r->worker->body,
-			    r->worker->now_ns);
+			h1_pace(c, &r->worker->body, r->body.received);
 	}
-	if ((mail & MAIL_FLUSH) != 0)
-		flush(c, r, false);
+	if ((mail & MAIL_FLUSH) != 0) /* of a response, or 100 Continue */
+		flush(c, r);
 }

@@ -4,9 +4,11 @@
 #define WORKER_HTTP_H1_CONN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct conn;
 struct deadline;
+struct deadline_list;
 struct heritage_listener;
 struct peer;
 struct pf_request;
@@ -68,6 +70,16 @@ void h1_discard_body(struct conn *, struct pf_request *);
 void h1_stream_fail(struct pf_request *, int error);
 /* As PF_ETIMEOUT, unless it is the handler that is slow. */
 void h1_stream_late(struct pf_request *);
+
+/*
+ * The client's pace.  `moved` counts the bytes that came of it, or that it took
+ * of ours; the time in the list (body or send) begins anew with every so many
+ * of them as the minimum rate has for that time.  h1_pace() begins or renews
+ * it, h1_in_pace() says whether it may be renewed.
+ */
+void h1_pace(struct conn *, struct deadline_list *, uint64_t moved);
+bool h1_in_pace(const struct conn *, const struct deadline_list *,
+    uint64_t moved);
 
 void h1_log_response(const struct pf_request *);
 /* The response to `done` is sent, and the connection stays. */

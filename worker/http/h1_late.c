@@ -16,13 +16,42 @@
 /* Bytes of a target in the error log. */
 #define TARGET_LOGGED 256
 
-#define container_of(p, type, member)                                          \
-	((type *)(void *)((char *)(p)-offsetof(type, member)))
-
-static struct conn *
-conn_of(struct deadline *d)
+static struct pf_request *
+request_of(struct deadline *d)
 {
-	return container_of(d, struct conn, deadline);
+	return (struct pf_request *)(void *)((char *)d -
+	    offsetof(struct pf_request, deadline));
+}
+
+/* ---- the pace ------------------------------------------------------------ */
+
+bool
+h1_in_pace(const struct conn *c, const struct deadline_list *l, uint64_t moved)
+{
+	const struct pf_app *app = c->request->app;
+	uint64_t rate = app != NULL ? app->settings->min_rate :
+				      c->worker->settings->min_rate;
+	uint64_t due = rate * (l->after_ns / NS_PER_MS) / 1000;
+
+	return moved - c->moved >= (due > 0 ? due : 1);
+}
+
+void
+h1_pace(struct conn *c, struct deadline_list *l, uint64_t moved)
+{
+	if (c->deadline.list == l && !h1_in_pace(c, l, moved))
+		return;
+	c->moved = moved;
+	deadline_set(&c->deadline, l, c->worker->now_ns);
+}
+
+/* ---- late ---------------------------------------------------------------- */
+
+static void
+too_slow(struct conn *c, const char *why)
+{
+	SCORE_ADD(c->worker->score, too_slow, 1);
+	h1_fail(c->request, 408, why);
 }
 
 void
@@ -32,7 +61,7 @@ h1_head_late(struct deadline *d, void *worker)
 
 	(void)worker;
 	if (c->state == CONN_HEAD)
-		h1_fail(c->request, 408, "head late");
+		too_slow(c, "head late");
 	else if (c->state == CONN_PROXY)
 		h1_proxy_late(c);
 	else if (c->state == CONN_IDLE)
@@ -46,7 +75,7 @@ h1_body_late(struct deadline *d, void *worker)
 
 	(void)worker;
 	if (c->state == CONN_BODY)
-		h1_fail(c->request, 408, "body late");
+		too_slow(c, "body late");
 	else if (c->state == CONN_DISCARDING)
 		conn_close(c);
 	else if (c->state == CONN_QUEUED || c->state == CONN_RUNNING)
@@ -56,13 +85,19 @@ h1_body_late(struct deadline *d, void *worker)
 void
 h1_send_late(struct deadline *d, void *worker)
 {
+	struct worker *w = worker;
 	struct conn *c = conn_of(d);
+	uint64_t taken = gate_taken(&c->request->gate);
 
-	(void)worker;
+	/* a slow client empties the kernel's buffer before we hear of it */
+	if (h1_in_pace(c, &w->send, taken)) {
+		h1_pace(c, &w->send, taken);
+		return;
+	}
+	SCORE_ADD(w->score, too_slow, 1);
 	if (c->state == CONN_FLUSHING)
 		h1_log_response(c->request);
-	if (c->state == CONN_RUNNING || c->state == CONN_FLUSHING)
-		conn_reset(c); /* a handler learns it from its calls */
+	conn_reset(c); /* a handler learns it from its calls */
 }
 
 void
@@ -130,7 +165,7 @@ replace_worker(struct pf_request *r)
 void
 h1_interrupted_late(struct deadline *d, void *worker)
 {
-	struct pf_request *r = container_of(d, struct pf_request, deadline);
+	struct pf_request *r = request_of(d);
 
 	(void)worker;
 	if ((atomic_load(&r->phase) & REQUEST_RETURNED) == 0)
@@ -160,7 +195,7 @@ handler_stuck(struct pf_request *r)
 void
 h1_handler_late(struct deadline *d, void *app)
 {
-	struct pf_request *r = container_of(d, struct pf_request, deadline);
+	struct pf_request *r = request_of(d);
 	struct worker *w = r->worker;
 	struct conn *c = r->conn;
 	struct str method = request_str(r, r->head.method);

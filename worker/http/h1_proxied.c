@@ -13,6 +13,7 @@
 #include "worker/http/field.h"
 #include "worker/http/forwarded.h"
 #include "worker/http/h1_conn.h"
+#include "worker/net/per_ip.h"
 #include "worker/net/proxy_protocol.h"
 #include "worker/request.h"
 
@@ -54,25 +55,35 @@ h1_proxy_late(struct conn *c)
 		conn_close(c); /* connected and said nothing */
 }
 
-/* A client that is not named may be anybody: nothing it says is believed. */
-static void
+/* A client that is not named may be anybody: nothing it says is believed.
+ * false: it has too many connections. */
+static bool
 client_take(struct conn *c, const struct proxy_header *h)
 {
+	enum per_ip per_ip;
+
 	switch (h->kind) {
-	case PROXY_OWN: return;
-	case PROXY_HIDDEN: c->trusted = false; return;
-	case PROXY_CLIENT:
-		c->peer = h->client;
-		c->trusted = peer_is_trusted(&c->peer,
-		    &c->worker->settings->proxy_trust);
+	case PROXY_OWN: return true;
+	case PROXY_HIDDEN: c->trusted = false; return true;
+	case PROXY_CLIENT: break;
 	}
+	c->peer = h->client;
+	c->trusted =
+	    peer_is_trusted(&c->peer, &c->worker->settings->proxy_trust);
+	per_ip = per_ip_take(c->worker, &c->peer, c->trusted);
+	c->counted = per_ip == PER_IP_COUNTED;
+	return per_ip != PER_IP_FULL;
 }
 
 /* What came behind the header is the client's. */
 static void
 begin_http(struct conn *c, struct pf_request *r, const struct proxy_header *h)
 {
-	client_take(c, h);
+	if (!client_take(c, h)) {
+		per_ip_refuse(c->worker, c->fd, &c->peer);
+		conn_close(c);
+		return;
+	}
 	r->peer = c->peer;
 	r->buf_used -= (uint32_t)h->length;
 	memmove(r->buf, r->buf + h->length, r->buf_used);

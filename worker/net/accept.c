@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/heritage.h"
 #include "common/log.h"
@@ -20,6 +21,11 @@
 #define YIELD_S       0.002 /* a sibling's chance */
 #define EXHAUSTED_S   0.5   /* until an fd may be free again */
 #define LISTENER_TEXT 256
+
+/* Idle for so long, a client is more likely gone than about to ask.  Some are
+ * looked at: those whose next request is here are not idle. */
+#define EVICT_NS    NS_PER_S
+#define EVICT_TRIES 8
 
 enum accept_verdict
 accept_verdict(int err)
@@ -47,10 +53,33 @@ accept_verdict(int err)
 }
 
 static bool
+is_full(const struct worker *w)
+{
+	return w->n_conns >= w->settings->connections;
+}
+
+/* The connection to close for a new one, or NULL. */
+static struct conn *
+idle_longest(const struct worker *w)
+{
+	struct deadline *d = w->keepalive.first;
+
+	for (int i = 0; i < EVICT_TRIES && d != NULL; i++, d = d->next) {
+		struct conn *c = conn_of(d);
+
+		if (w->now_ns - d->since_ns < EVICT_NS)
+			return NULL;
+		if (!conn_has_bytes(c))
+			return c;
+	}
+	return NULL;
+}
+
+static bool
 has_room(const struct worker *w)
 {
-	return w->n_conns < w->settings->connections &&
-	    w->ready.n < w->settings->queue;
+	return w->ready.n < w->settings->queue &&
+	    (!is_full(w) || idle_longest(w) != NULL);
 }
 
 static void
@@ -59,7 +88,7 @@ watch(struct acceptors *a, bool on)
 	if (a->watching == on || a->closed)
 		return;
 	a->watching = on;
-	a->yielding = a->exhausted = false;
+	a->yielding = a->exhausted = a->awaits_idle = false;
 	for (size_t i = 0; i < a->n; i++) {
 		if (on && !a->at[i].broken)
 			ev_io_start(a->worker->loop, &a->at[i].io);
@@ -75,18 +104,6 @@ pause_for(struct acceptors *a, double seconds)
 	ev_timer_stop(a->worker->loop, &a->pause);
 	ev_timer_set(&a->pause, seconds, 0.);
 	ev_timer_start(a->worker->loop, &a->pause);
-}
-
-static void
-on_pause_over(struct ev_loop *loop, ev_timer *t, int revents)
-{
-	struct acceptors *a = t->data;
-
-	(void)loop;
-	(void)revents;
-	a->insists = true;
-	if (has_room(a->worker))
-		watch(a, true);
 }
 
 /* The fewest connections a serving sibling has; UINT_MAX: there is none. */
@@ -108,6 +125,44 @@ least_of_siblings(const struct worker *w)
 	return least;
 }
 
+/* Full, and nobody idle long enough: looks again when the first is. */
+static void
+wait_for_room(struct acceptors *a)
+{
+	const struct worker *w = a->worker;
+	const struct deadline *d = w->keepalive.first;
+	uint64_t idle = d != NULL ? w->now_ns - d->since_ns : 0;
+
+	watch(a, false);
+	if (!is_full(w) || w->ready.n >= w->settings->queue || d == NULL)
+		return; /* we shall hear when something ends, or is idle */
+	pause_for(a,
+	    idle < EVICT_NS ? (double)(EVICT_NS - idle) / 1e9 : YIELD_S);
+	a->awaits_idle = true;
+}
+
+static void
+on_pause_over(struct ev_loop *loop, ev_timer *t, int revents)
+{
+	struct acceptors *a = t->data;
+
+	(void)loop;
+	(void)revents;
+	a->insists = true;
+	if (has_room(a->worker))
+		watch(a, true);
+	else
+		wait_for_room(a);
+}
+
+void
+acceptors_idle(struct acceptors *a)
+{
+	if (a->at != NULL && !a->watching && !a->closed &&
+	    !ev_is_active(&a->pause) && is_full(a->worker))
+		wait_for_room(a);
+}
+
 /* A sibling's chance is over as soon as this worker is no longer ahead: with
  * short connections that is much sooner than the timer.  So is a pause for lack
  * of fds: a connection that ended has left one. */
@@ -116,7 +171,7 @@ acceptors_room(struct acceptors *a)
 {
 	if (a->at == NULL || a->watching || a->closed || !has_room(a->worker))
 		return;
-	if (a->exhausted ||
+	if (a->exhausted || a->awaits_idle ||
 	    (a->yielding &&
 		!share_yields(a->worker->n_conns,
 		    least_of_siblings(a->worker))))
@@ -200,6 +255,25 @@ accept_one(struct acceptors *a, struct acceptor *from)
 	return false;
 }
 
+/* A sibling's place is cheaper than that of an idle connection. */
+static bool
+yields(const struct worker *w, unsigned least)
+{
+	return share_yields(w->n_conns, least) ||
+	    (is_full(w) && least < w->settings->connections);
+}
+
+static void
+evict(struct worker *w)
+{
+	struct conn *c = idle_longest(w);
+
+	if (c == NULL)
+		return;
+	SCORE_ADD(w->score, evicted, 1);
+	conn_close(c);
+}
+
 static void
 on_acceptable(struct ev_loop *loop, ev_io *io, int revents)
 {
@@ -212,10 +286,10 @@ on_acceptable(struct ev_loop *loop, ev_io *io, int revents)
 	(void)revents;
 	for (unsigned n = 0; n < BURST; n++) {
 		if (!has_room(w)) {
-			watch(a, false);
+			wait_for_room(a);
 			return;
 		}
-		if (share_yields(w->n_conns, least)) {
+		if (yields(w, least)) {
 			if (!a->insists) {
 				pause_for(a, YIELD_S);
 				a->yielding = true;
@@ -225,6 +299,8 @@ on_acceptable(struct ev_loop *loop, ev_io *io, int revents)
 		}
 		if (!accept_one(a, from))
 			break;
+		if (w->n_conns > w->settings->connections)
+			evict(w);
 	}
 	a->insists = false;
 }

@@ -1,7 +1,8 @@
 /*
  * Taking connections from the listeners that all workers share.  A worker
- * without room stops looking, so that a sibling takes them; one that holds more
- * than its share gives a sibling 2 ms to be faster.
+ * without room closes the connection that is idle longest for a new one, or
+ * stops looking, so that a sibling takes it; one that holds more than its share
+ * gives a sibling 2 ms to be faster.
  */
 #ifndef WORKER_NET_ACCEPT_H
 #define WORKER_NET_ACCEPT_H
@@ -40,6 +41,7 @@ struct acceptors {
 	bool watching, closed;
 	bool yielding;            /* siblings have their chance */
 	bool insists;             /* they had it */
+	bool awaits_idle;         /* pausing until somebody is to be closed */
 	bool exhausted;           /* pausing for lack of fds or memory */
 	uint64_t exhausted_at_ns; /* when that was told last */
 };
@@ -51,6 +53,8 @@ int acceptors_start(struct acceptors *, struct worker *);
 void acceptors_exhausted(struct acceptors *, const char *what);
 /* Something ended: if there was no room, there may be now. */
 void acceptors_room(struct acceptors *);
+/* A connection is idle: if it stays so, it can make room. */
+void acceptors_idle(struct acceptors *);
 /* Takes what the kernel holds, then no more: the worker's copies close. */
 void acceptors_close(struct acceptors *);
 void acceptors_free(struct acceptors *);

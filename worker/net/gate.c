@@ -2,9 +2,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <linux/sockios.h>
 
 #include "common/assert.h"
 #include "common/fd.h"
@@ -300,6 +303,20 @@ gate_flush(struct gate *g)
 	pthread_mutex_unlock(&g->lock);
 	chunks_free(spent);
 	return result;
+}
+
+uint64_t
+gate_taken(struct gate *g)
+{
+	uint64_t taken;
+	int unsent = 0;
+
+	pthread_mutex_lock(&g->lock);
+	if (g->fd >= 0)
+		(void)ioctl(g->fd, SIOCOUTQ, &unsent);
+	taken = g->sent_bytes - (uint64_t)unsent;
+	pthread_mutex_unlock(&g->lock);
+	return taken;
 }
 
 bool

@@ -48,6 +48,10 @@ void gate_close(struct gate *);
  * response had begun. */
 bool gate_abandon(struct gate *);
 
+/* Lock not held.  Bytes that the client's end has taken, modulo 2^64: only the
+ * difference of two says something. */
+uint64_t gate_taken(struct gate *);
+
 /* Lock not held.  true: nobody reads the response any more. */
 bool gate_is_abandoned(struct gate *);
 
