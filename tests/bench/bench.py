@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bench.py [duel|newcomer|spread|blocking|idle|start|memory|hup|wrk]...
+"""bench.py [duel|newcomer|spread|blocking|idle|start|memory|hup|wrk|hostile]...
 
 Measures the program in $PREFORK_BUILD (build/release) beside its peers and
 prints what was found next to the goal.  The machine may drift by 20 %: rates
@@ -111,13 +111,19 @@ class Service:
         self.process.stderr.close()
 
 
-def prefork(workers=2, cpu=None, **server):
-    """hello at /, a handler that sleeps 50 ms at /sleep."""
+def prefork(workers=2, cpu=None, patient=False, **server):
+    """hello at /, a handler that sleeps 50 ms at /sleep, files at /files.
+
+    patient: no client is too slow."""
     port = free_port()
     settings = {"bind": f"127.0.0.1:{port}", "workers": workers,
                 "connections": 20000, **server}
     text = "[server]\n" + "".join(f"{k} = {v}\n" for k, v in settings.items())
+    if patient:
+        text += ("[http]\nheader_timeout = 1h\nbody_timeout = 1h\n"
+                 "send_timeout = 1h\n")
     text += ("[http]\nkeepalive_timeout = 300s\n[log]\nlevel = warn\n"
+             f"[app:files]\ntype = static\ntarget = {work}\nmount = /files\n"
              f"[app:hello]\ntype = module\ntarget = {BUILD}/modules/hello.so\n"
              f"[app:sleep]\ntype = module\ntarget = {BUILD}/tests/mod_sleep.so"
              "\nmount = /sleep\noption.ms = 50\n")
@@ -477,8 +483,110 @@ def memory():
                "<= 3 MiB" if goal else "", pss <= 3 if goal else None)
 
 
+# ---- slow clients ------------------------------------------------------------
+
+HOSTILE = 10000
+ATTACKS = {"slow headers": "-H", "slow body": "-B", "slow read": "-X",
+           "range": "-R"}
+
+
+def files_for(n):
+    """Raises the limit of open files towards n, as far as may be; the limit."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    for limit in max(hard, n), hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+            break
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def wrk16(service):
+    """(requests per second, p99 in ms) of 16 healthy connections."""
+    text = subprocess.run(
+        [*pin(1), "wrk", "-t1", "-c16", "-d1s", "--latency",
+         f"http://127.0.0.1:{service.port}/"], text=True,
+        capture_output=True, check=True).stdout
+    number, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", text).groups()
+    return (float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),
+            float(number) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit])
+
+
+def established(service):
+    """Connections to it, accepted or not."""
+    lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return sum(f[1].endswith(f":{service.port:04X}") and f[3] == "01"
+               for f in map(str.split, lines))
+
+
+@contextlib.contextmanager
+def attacked(service, mode, n):
+    """By n connections that send or take a byte a second; they come from
+    this machine, but should not take its time from wrk."""
+    attack = subprocess.Popen(
+        [*pin(1), "slowhttptest", mode, "-c", str(n), "-r", "5000",
+         "-i", "1", "-x", "1", "-n", "1", "-w", "1", "-y", "64", "-z", "1",
+         "-s", "1000000", "-l", "300", "-p", "60",
+         "-u", f"http://127.0.0.1:{service.port}/files/big"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 20  # it may cut them
+        while established(service) < n and attack.poll() is None and \
+                time.monotonic() < until:
+            time.sleep(0.5)
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, attack.pid, 19)
+        yield attack
+    finally:
+        attack.send_signal(signal.SIGCONT)
+        attack.kill()
+        attack.wait()
+
+
+def hostile_slices(victim, other, attack):
+    """Of the one under attack, and of the other while the attack is stopped;
+    each a median of (rate, p99)."""
+    turns = {victim: [], other: []}
+    for _ in range(5):
+        for service, signo in (victim, signal.SIGCONT), (other, signal.SIGSTOP):
+            attack.send_signal(signo)
+            turns[service].append(wrk16(service))
+    return [[statistics.median(kind) for kind in zip(*turns[s])]
+            for s in (victim, other)]
+
+
+def hostile():
+    """Timeouts that let the attack go on: as if it were 240 bytes a second."""
+    for tool in "slowhttptest", "wrk":
+        if shutil.which(tool) is None:
+            report("hostile", f"absent: {tool} is not installed")
+            return
+    # a file that waits for its client is open, too
+    n = min(HOSTILE, (files_for(2 * HOSTILE + 1000) - 1000) // 2)
+    if os.cpu_count() < 2:
+        report("hostile", "absent: it takes two CPUs")
+        return
+    with open(os.path.join(work, "big"), "wb") as f:
+        f.truncate(10_000_000)
+    for name, mode in ATTACKS.items():
+        with prefork(1, 0, patient=True) as victim, prefork(1, 0) as other, \
+                attacked(victim, mode, n) as attack:
+            held = established(victim)
+            used = victim.cpu_s()
+            time.sleep(3)
+            used = (victim.cpu_s() - used) / 3
+            ours, own = hostile_slices(victim, other, attack)
+            left = established(victim)
+        report(f"wrk -c16 beside {held:,} to {left:,} of {name}, rate",
+               f"{ours[0] / own[0]:.2f} of {own[0]:,.0f}/s", ">= 0.9",
+               ours[0] >= .9 * own[0])
+        report("  its p99", f"{ours[1] / own[1]:.2f} x {own[1]:.2f} ms",
+               "<= 2 x", 0 < ours[1] <= 2 * own[1])
+        report("  CPU of the server for the attack alone", f"{used:.1%}")
+
+
 ALL = {f.__name__: f for f in (duel, newcomer, spread, blocking, idle, start,
-                               memory, hup, wrk)}
+                               memory, hup, wrk, hostile)}
 
 
 def main():
