@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from prefork import BUILD, OPTIONS, PATIENCE
+from prefork import BUILD, OPTIONS, PATIENCE, ROOT
 
 outside_sandbox = pytest.mark.skipif(
     "server.sandbox=yes" in OPTIONS,
@@ -19,6 +19,17 @@ def module(name, mount="/", **more):
     """The section of an app with tests/modules/mod_NAME.c."""
     return {"type": "module", "target": BUILD / f"tests/mod_{name}.so",
             "mount": mount, **more}
+
+
+def handler_apps(site):
+    """One section for each kind of handler: they answer 200 with the length of
+    the body first, but for static, which serves the directory."""
+    return {
+        "module": module("bigbody"),
+        "stream": module("bigbody", stream="yes"),
+        "python": {"type": "wsgi", "target": ROOT / "tests/apps/sum.py"},
+        "static": {"type": "static", "target": site},
+    }
 
 
 class Hold:
