@@ -73,7 +73,8 @@ WORKER_C := \
   worker/http/http_date.c worker/http/mime.c worker/http/response.c \
   worker/http/response_head.c worker/http/static.c \
   worker/http/static_condition.c worker/http/static_file.c \
-  worker/http/static_path.c worker/http/status.c worker/http/uri.c \
+  worker/http/static_path.c worker/http/static_range.c \
+  worker/http/status.c worker/http/uri.c \
   worker/limits.c worker/mail.c worker/module.c worker/monitor.c \
   worker/net/accept.c worker/net/deadline.c worker/net/gate.c \
   worker/net/peer.c worker/net/per_ip.c worker/net/proxy_protocol.c worker/net/share.c \

@@ -85,6 +85,40 @@ def test_an_unchanged_file_is_304(files, site):
         assert c.get("/style.css", If_None_Match=r["ETag"]).status == 200
 
 
+def test_a_range_of_a_file_is_206(files, site):
+    data = (site / "data.bin").read_bytes()
+    with files.connect() as c:
+        for spec, part, place in [
+                ("0-0", data[:1], "0-0"),
+                ("1000000-2999999", data[1000000:], "1000000-2999999"),
+                ("-70000", data[-70000:], "2930000-2999999"),
+                ("2999999-9999999", data[-1:], "2999999-2999999")]:
+            r = c.get("/data.bin", Range=f"bytes={spec}")
+            assert (r.status, r.body) == (206, part)
+            assert r["Content-Range"] == f"bytes {place}/3000000"
+        r = c.get("/data.bin", Range="bytes=3000000-")
+        assert (r.status, r["Content-Range"]) == (416, "bytes */3000000")
+        r = c.get("/data.bin", Range="bytes=0-1,5-6")
+        assert (r.status, r.body) == (200, data)
+        r = c.get("/data.bin", method="HEAD", Range="bytes=0-1")
+        assert (r.status, r["Content-Length"]) == (200, "3000000")
+        assert r["Accept-Ranges"] == "bytes"
+
+
+def test_a_download_goes_on_only_if_the_file_is_the_same(files, site):
+    with files.connect() as c:
+        r = c.get("/style.css")
+        more = c.get("/style.css", Range="bytes=4-", If_Range=r["ETag"])
+        assert (more.status, more.body) == (206, b" {}")
+        (site / "style.css").write_text("html {}")
+        whole = c.get("/style.css", Range="bytes=4-", If_Range=r["ETag"])
+        assert (whole.status, whole.body) == (200, b"html {}")
+
+
+def test_a_method_that_nobody_knows_is_501(files):
+    assert files.get("/style.css", method="BREW").status == 501
+
+
 @pytest.mark.parametrize("path", [
     "/../outside.txt", "/sub/../../outside.txt", "/%2e%2e/outside.txt",
     "/..%2foutside.txt", "/sub/%2e%2e/%2e%2e/outside.txt", "//etc/passwd",

@@ -18,6 +18,12 @@
 #include "worker/http/static.h"
 #include "worker/http/static_condition.h"
 #include "worker/http/static_path.h"
+#include "worker/http/static_range.h"
+
+#define SLICE(literal)                                                         \
+	{                                                                      \
+		"" literal, sizeof(literal) - 1                                \
+	}
 
 #define LARGE_BYTES 100000
 #define MODIFIED    784111777 /* Sun, 06 Nov 1994 08:49:37 GMT */
@@ -310,8 +316,8 @@ a_path_longer_than_the_system_takes_is_404(void **state)
 static void
 other_methods_are_405(void **state)
 {
-	static const char *const methods[] = { "POST", "OPTIONS", "get", "GETS",
-		"HEADS" };
+	static const char *const methods[] = { "POST", "PUT", "DELETE",
+		"OPTIONS", "PATCH", "TRACE" };
 	struct site *s = *state;
 	struct pf_request r;
 
@@ -322,6 +328,16 @@ other_methods_are_405(void **state)
 		assert_string_equal(mock_field(&r, "allow"), "GET, HEAD");
 		mock_free(&r);
 	}
+}
+
+static void
+unknown_methods_are_501(void **state)
+{
+	static const char *const methods[] = { "get", "GETS", "HEADS", "BREW" };
+	struct site *s = *state;
+
+	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+		expect_status(s, methods[i], "/a.css", 501);
 }
 
 /* How many descriptors this process has open. */
@@ -482,6 +498,174 @@ conditions_follow_rfc_9110(void **state)
 	}
 }
 
+/* Of 1000 bytes with the entity tag "v,1" and MODIFIED. */
+struct range_row {
+	const char *range, *if_range;
+	uint16_t status;
+	int16_t at, n;
+};
+
+static const struct range_row ranges[] = {
+	{ "bytes=0-0", NULL, 206, 0, 1 },
+	{ "bytes=0-499", NULL, 206, 0, 500 },
+	{ "bytes=500-", NULL, 206, 500, 500 },
+	{ "bytes=999-", NULL, 206, 999, 1 },
+	{ "bytes=990-2000", NULL, 206, 990, 10 },
+	{ "bytes=0-99999999999999999999999", NULL, 206, 0, 1000 },
+	{ "bytes=-1", NULL, 206, 999, 1 },
+	{ "bytes=-1000", NULL, 206, 0, 1000 },
+	{ "bytes=-99999999999999999999999", NULL, 206, 0, 1000 },
+	{ "Bytes=1-2", NULL, 206, 1, 2 },
+	{ "bytes= 1-2", NULL, 206, 1, 2 },
+	{ "bytes=0001-0002", NULL, 206, 1, 2 },
+	{ "bytes=1000-", NULL, 416, 0, 0 },
+	{ "bytes=1000-1001", NULL, 416, 0, 0 },
+	{ "bytes=9223372036854775807-", NULL, 416, 0, 0 },
+	{ "bytes=99999999999999999999999-", NULL, 416, 0, 0 },
+	{ "bytes=-0", NULL, 416, 0, 0 },
+	/* ignored */
+	{ "bytes=5-4", NULL, 200, 0, 0 },
+	{ "bytes=0-1,3-4", NULL, 200, 0, 0 },
+	{ "bytes=1000-,3-4", NULL, 200, 0, 0 },
+	{ "bytes=0-1,", NULL, 200, 0, 0 },
+	{ "bytes=", NULL, 200, 0, 0 },
+	{ "bytes=-", NULL, 200, 0, 0 },
+	{ "bytes=--1", NULL, 200, 0, 0 },
+	{ "bytes=+1-2", NULL, 200, 0, 0 },
+	{ "bytes=1-+2", NULL, 200, 0, 0 },
+	{ "bytes=1 -2", NULL, 200, 0, 0 },
+	{ "bytes=1-2x", NULL, 200, 0, 0 },
+	{ "bytes=1", NULL, 200, 0, 0 },
+	{ "bytes=0x1-2", NULL, 200, 0, 0 },
+	{ "bytes =1-2", NULL, 200, 0, 0 },
+	{ "bytes:1-2", NULL, 200, 0, 0 },
+	{ "lines=1-2", NULL, 200, 0, 0 },
+	{ "1-2", NULL, 200, 0, 0 },
+	{ "", NULL, 200, 0, 0 },
+	{ "bytes=1-2", "\"v,1\"", 206, 1, 2 },
+	{ "bytes=1-2", SAME, 206, 1, 2 },
+	{ "bytes=1000-", SAME, 416, 0, 0 },
+	{ "bytes=1-2", "W/\"v,1\"", 200, 0, 0 },
+	{ "bytes=1-2", "\"other\"", 200, 0, 0 },
+	{ "bytes=1-2", "*", 200, 0, 0 },
+	{ "bytes=1-2", EARLIER, 200, 0, 0 },
+	{ "bytes=1-2", LATER, 200, 0, 0 },
+	{ "bytes=1-2", "yesterday", 200, 0, 0 },
+	{ "bytes=1-2", "", 200, 0, 0 },
+	{ "bytes=1000-", "\"other\"", 200, 0, 0 },
+};
+
+static unsigned
+range_of(const pf_header *h, size_t n, int64_t size, struct static_range *out)
+{
+	*out = (struct static_range){ 0 };
+	return static_range(h, n, STR("\"v,1\""), MODIFIED, MODIFIED + 1000,
+	    size, out);
+}
+
+static void
+ranges_follow_rfc_9110(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+		const struct range_row *t = &ranges[i];
+		const char *cond = t->if_range ? t->if_range : "";
+		const pf_header h[] = {
+			{ .id = PF_H_RANGE,
+			    .value = { t->range, strlen(t->range) } },
+			{ .id = t->if_range ? PF_H_IF_RANGE : PF_H_HOST,
+			    .value = { cond, strlen(cond) } },
+		};
+		struct static_range got;
+
+		if (range_of(h, 2, 1000, &got) != t->status ||
+		    got.at != t->at || got.n != t->n)
+			fail_msg("%s, %s: %lld+%lld", t->range, cond,
+			    (long long)got.at, (long long)got.n);
+	}
+}
+
+static void
+fields_that_come_twice_are_no_range(void **state)
+{
+	const pf_header range = { .id = PF_H_RANGE,
+		.value = SLICE("bytes=1-2") };
+	const pf_header same = { .id = PF_H_IF_RANGE,
+		.value = SLICE("\"v,1\"") };
+	struct static_range got;
+
+	(void)state;
+	assert_int_equal(range_of(&range, 1, 9, &got), 206);
+	assert_int_equal(range_of((pf_header[]){ range, range }, 2, 9, &got),
+	    200);
+	assert_int_equal(range_of((pf_header[]){ range, same }, 2, 9, &got),
+	    206);
+	assert_int_equal(range_of((pf_header[]){ range, same, same }, 3, 9,
+			     &got),
+	    200);
+	assert_int_equal(range_of((pf_header[]){ same }, 1, 9, &got), 200);
+}
+
+static void
+an_empty_file_has_no_part(void **state)
+{
+	pf_header h = { .id = PF_H_RANGE, .value = SLICE("bytes=0-") };
+	struct static_range got;
+
+	(void)state;
+	assert_int_equal(range_of(&h, 1, 0, &got), 416);
+	h.value = (pf_str)SLICE("bytes=-5");
+	assert_int_equal(range_of(&h, 1, 0, &got), 200);
+	h.value = (pf_str)SLICE("bytes=-0");
+	assert_int_equal(range_of(&h, 1, 0, &got), 416);
+}
+
+static void
+expect_part(struct site *s, const char *method, const char *target,
+    const char *range, unsigned status, const char *content_range, size_t n)
+{
+	struct pf_request r;
+
+	mock_request(&r, method, target);
+	mock_header(&r, PF_H_RANGE, "Range", range);
+	ask(s, &r);
+	assert_int_equal(r.status, status);
+	assert_string_equal(mock_field(&r, "content-range"), content_range);
+	if (status != 416)
+		assert_int_equal(r.length, n);
+	assert_int_equal(strcmp(mock_field(&r, "accept-ranges"), "bytes") == 0,
+	    status == 200 || status == 206);
+	mock_free(&r);
+}
+
+static void
+a_part_is_sent_with_its_place(void **state)
+{
+	struct site *s = *state;
+	int fds = count_fds();
+	struct pf_request r;
+
+	expect_part(s, "GET", "/a.css", "bytes=1-3", 206, "bytes 1-3/7", 3);
+	expect_part(s, "GET", "/large.bin", "bytes=-50000", 206,
+	    "bytes 50000-99999/100000", 50000);
+	expect_part(s, "GET", "/a.css", "bytes=7-", 416, "bytes */7", 0);
+	expect_part(s, "HEAD", "/a.css", "bytes=1-3", 200, "", 7);
+	expect_part(s, "HEAD", "/a.css", "bytes=7-", 200, "", 7);
+	mock_request(&r, "GET", "/a.css");
+	mock_header(&r, PF_H_RANGE, "Range", "bytes=1-3");
+	ask(s, &r);
+	assert_string_equal(r.sent, "ody");
+	assert_string_equal(mock_field(&r, "etag"), "\"ae1b981bc490a05-7\"");
+	mock_free(&r);
+	mock_request(&r, "GET", "/a.css"); /* conditions come first */
+	mock_header(&r, PF_H_RANGE, "Range", "bytes=1-3");
+	mock_header(&r, PF_H_IF_NONE_MATCH, "If-None-Match", "*");
+	ask(s, &r);
+	assert_int_equal(r.status, 304);
+	mock_free(&r);
+	assert_int_equal(count_fds(), fds);
+}
+
 static void
 a_root_that_is_no_directory_is_refused(void **state)
 {
@@ -517,11 +701,16 @@ main(void)
 		SITE_TEST(only_regular_files_are_served),
 		SITE_TEST(a_path_longer_than_the_system_takes_is_404),
 		SITE_TEST(other_methods_are_405),
+		SITE_TEST(unknown_methods_are_501),
 		SITE_TEST(large_empty_and_head_go_their_ways),
 		SITE_TEST(an_unreadable_file_is_403),
 		SITE_TEST(without_descriptors_it_is_503_and_logged),
 		SITE_TEST(an_unchanged_file_is_not_sent_again),
 		cmocka_unit_test(conditions_follow_rfc_9110),
+		cmocka_unit_test(ranges_follow_rfc_9110),
+		cmocka_unit_test(fields_that_come_twice_are_no_range),
+		cmocka_unit_test(an_empty_file_has_no_part),
+		SITE_TEST(a_part_is_sent_with_its_place),
 		SITE_TEST(a_root_that_is_no_directory_is_refused),
 	};
 

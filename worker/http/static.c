@@ -1,8 +1,8 @@
 /*
  * One request: method, path, openat2() below the root, fstat(), conditions,
- * then the bytes.  The path decides nothing by itself: that nothing outside of
- * the root is reached, by dots or by symbolic links, is the kernel's promise
- * (RESOLVE_BENEATH).
+ * range, then the bytes.  The path decides nothing by itself: that nothing
+ * outside of the root is reached, by dots or by symbolic links, is the kernel's
+ * promise (RESOLVE_BENEATH).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +18,7 @@
 #include "worker/http/static_condition.h"
 #include "worker/http/static_file.h"
 #include "worker/http/static_path.h"
+#include "worker/http/static_range.h"
 
 /* Up to this size a file is read and sent in one piece. */
 #define SMALL_BYTES 16384
@@ -53,7 +54,9 @@ static const struct plain plain_texts[] = {
 	{ 404, SLICE("404 Not Found\n") },
 	{ 405, SLICE("405 Method Not Allowed\n") },
 	{ 412, SLICE("412 Precondition Failed\n") },
+	{ 416, SLICE("416 Range Not Satisfiable\n") },
 	{ 500, SLICE("500 Internal Server Error\n") },
+	{ 501, SLICE("501 Not Implemented\n") },
 	{ 503, SLICE("503 Service Unavailable\n") },
 };
 
@@ -150,17 +153,33 @@ answer_errno(const struct exchange *x, const char *name, int error)
 
 /* ---- a file -------------------------------------------------------------- */
 
+/* What a response with a file says and sends. */
+struct reply {
+	unsigned status;
+	struct static_range part; /* of the file */
+	pf_header h[5];
+	size_t n_h;
+	char range[STATIC_RANGE_TEXT_MAX];
+};
+
+static void
+add_field(struct reply *p, struct str name, const char *value, size_t n)
+{
+	p->h[p->n_h++] =
+	    (pf_header){ .name = { name.p, name.n }, .value = { value, n } };
+}
+
 static void
 send_small(const struct exchange *x, const struct static_file *f,
-    const char *name, const pf_header *h, size_t n)
+    const char *name, const struct reply *p)
 {
 	char buf[SMALL_BYTES];
-	size_t size = (size_t)f->st.st_size;
-	bool ok = static_file_read(f, buf, size);
+	size_t size = (size_t)p->part.n;
+	bool ok = static_file_read(f, buf, size, p->part.at);
 
 	close(f->fd);
 	if (ok) {
-		answer(x, 200, h, n, (struct str){ buf, size });
+		answer(x, p->status, p->h, p->n_h, (struct str){ buf, size });
 		return;
 	}
 	x->s->host->log(x->s->app, PF_LOG_ERROR, "%s: cannot be read whole",
@@ -170,16 +189,57 @@ send_small(const struct exchange *x, const struct static_file *f,
 
 static void
 send_large(const struct exchange *x, const struct static_file *f,
-    const pf_header *h, size_t n)
+    const struct reply *p)
 {
 	const pf_host *host = x->s->host;
 
-	if (host->start(x->req, 200, (pf_str){ 0 }, h, n, f->st.st_size) < 0)
+	if (host->start(x->req, p->status, (pf_str){ 0 }, p->h, p->n_h,
+		p->part.n) < 0)
 		close(f->fd);
 	else /* a failure of the client's: done() does what is left */
-		(void)host->sendfile(x->req, f->fd, 0, f->st.st_size,
+		(void)host->sendfile(x->req, f->fd, p->part.at, p->part.n,
 		    PF_TAKE_FD | PF_END);
 	host->done(x->req);
+}
+
+/* RFC 9110 13.2.2: conditions first, then ranges, which only GET has. */
+static unsigned
+status_of(const struct exchange *x, const struct static_file *f, time_t now,
+    struct static_range *part)
+{
+	struct str etag = { f->etag, f->etag_n };
+	time_t modified = f->st.st_mtim.tv_sec;
+	unsigned status = static_condition(x->in->headers, x->in->n_headers,
+	    etag, modified, now);
+
+	if (status != 200 || (x->in->flags & PF_RF_HEAD) != 0)
+		return status;
+	return static_range(x->in->headers, x->in->n_headers, etag, modified,
+	    now, f->st.st_size, part);
+}
+
+static void
+answer_no_such_range(const struct exchange *x, const struct static_file *f)
+{
+	char text[STATIC_RANGE_TEXT_MAX];
+	size_t n = static_range_text(NULL, f->st.st_size, text);
+	pf_header range = { .name = SLICE("Content-Range"),
+		.value = { text, n } };
+
+	answer_plain(x, 416, &range);
+}
+
+static void
+answer_without_content(const struct exchange *x, const struct static_file *f,
+    const struct reply *p)
+{
+	close(f->fd);
+	if (p->status == 304)
+		answer(x, 304, p->h, p->n_h, STR(""));
+	else if (p->status == 416)
+		answer_no_such_range(x, f);
+	else
+		answer_plain(x, p->status, NULL);
 }
 
 /* HEAD takes the way of a large file: prefork drops the body, so that there is
@@ -187,33 +247,27 @@ send_large(const struct exchange *x, const struct static_file *f,
 static void
 send_file(const struct exchange *x, struct static_file *f, const char *name)
 {
-	pf_header h[] = {
-		{ .name = SLICE("Last-Modified") },
-		{ .name = SLICE("ETag") },
-		{ .name = SLICE("Content-Type") },
-	};
+	struct reply p = { .part = { 0, f->st.st_size } };
 	struct str type = mime_type((struct str){ name, strlen(name) });
 	time_t now = time(NULL);
-	unsigned status;
 
 	static_file_describe(f, now);
-	h[0].value = (pf_str){ f->modified, sizeof f->modified };
-	h[1].value = (pf_str){ f->etag, f->etag_n };
-	h[2].value = (pf_str){ type.p, type.n };
-	status = static_condition(x->in->headers, x->in->n_headers,
-	    (struct str){ f->etag, f->etag_n }, f->st.st_mtim.tv_sec, now);
-	if (status == 200 &&
-	    (f->st.st_size > SMALL_BYTES || (x->in->flags & PF_RF_HEAD) != 0)) {
-		send_large(x, f, h, 3);
-	} else if (status == 200) {
-		send_small(x, f, name, h, 3);
-	} else {
-		close(f->fd);
-		if (status == 304)
-			answer(x, 304, h, 2, STR(""));
-		else
-			answer_plain(x, status, NULL);
+	p.status = status_of(x, f, now, &p.part);
+	add_field(&p, STR("Last-Modified"), f->modified, sizeof f->modified);
+	add_field(&p, STR("ETag"), f->etag, f->etag_n);
+	if (p.status != 200 && p.status != 206) {
+		answer_without_content(x, f, &p);
+		return;
 	}
+	add_field(&p, STR("Content-Type"), type.p, type.n);
+	add_field(&p, STR("Accept-Ranges"), "bytes", 5);
+	if (p.status == 206)
+		add_field(&p, STR("Content-Range"), p.range,
+		    static_range_text(&p.part, f->st.st_size, p.range));
+	if (p.part.n > SMALL_BYTES || (x->in->flags & PF_RF_HEAD) != 0)
+		send_large(x, f, &p);
+	else
+		send_small(x, f, name, &p);
 }
 
 static void
@@ -245,21 +299,42 @@ serve(const struct exchange *x, struct str path)
 }
 
 static bool
-is_get_or_head(pf_str m)
+is_get_or_head(struct str m)
 {
-	return (m.n == 3 && memcmp(m.p, "GET", 3) == 0) ||
-	    (m.n == 4 && memcmp(m.p, "HEAD", 4) == 0);
+	return str_eq(m, STR("GET")) || str_eq(m, STR("HEAD"));
+}
+
+/* RFC 9110 9.1: 501 to what nobody knows, 405 to what has no business here. */
+static bool
+is_known(struct str m)
+{
+	static const struct str known[] = {
+		SLICE("POST"),
+		SLICE("PUT"),
+		SLICE("DELETE"),
+		SLICE("OPTIONS"),
+		SLICE("PATCH"),
+		SLICE("TRACE"),
+	};
+
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (str_eq(m, known[i]))
+			return true;
+	return false;
 }
 
 static void
 static_request(void *app, pf_request *req, void *thread)
 {
 	struct exchange x = { .s = app, .req = req };
-	struct str path;
+	struct str path, method;
 
 	(void)thread;
 	x.in = x.s->host->info(req);
-	if (!is_get_or_head(x.in->method))
+	method = (struct str){ x.in->method.p, x.in->method.n };
+	if (!is_get_or_head(method) && !is_known(method))
+		answer_plain(&x, 501, NULL);
+	else if (!is_get_or_head(method))
 		answer_not_allowed(&x);
 	else if (!static_path_below_mount(x.in, &path))
 		answer_plain(&x, 404, NULL);

@@ -76,12 +76,14 @@ static_file_open(struct static_file *f, int root_fd, const char *name)
 }
 
 bool
-static_file_read(const struct static_file *f, char *buf, size_t n)
+static_file_read(const struct static_file *f, char *buf, size_t n,
+    int64_t offset)
 {
 	size_t have = 0;
 
 	while (have < n) {
-		ssize_t got = read(f->fd, buf + have, n - have);
+		ssize_t got =
+		    pread(f->fd, buf + have, n - have, offset + (int64_t)have);
 
 		if (got > 0)
 			have += (size_t)got;

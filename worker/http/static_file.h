@@ -33,7 +33,8 @@ bool static_file_open(struct static_file *, int root_fd, const char *name);
  * clock.  The date is not in the future (RFC 9110 8.8.2.1). */
 void static_file_describe(struct static_file *, time_t now);
 
-/* Its first n bytes; false: it got shorter, or cannot be read. */
-bool static_file_read(const struct static_file *, char *buf, size_t n);
+/* n bytes from offset; false: it got shorter, or cannot be read. */
+bool static_file_read(const struct static_file *, char *buf, size_t n,
+    int64_t offset);
 
 #endif

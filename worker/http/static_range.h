@@ -1,0 +1,33 @@
+/* A part of a file, RFC 9110 14.  Pure. */
+#ifndef WORKER_HTTP_STATIC_RANGE_H
+#define WORKER_HTTP_STATIC_RANGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <prefork/module.h>
+
+#include "worker/str.h"
+
+/* n bytes from `at` on. */
+struct static_range {
+	int64_t at, n;
+};
+
+/* What a GET asks to be sent of a file of `size` bytes, with this strong entity
+ * tag and modification time: 200 is all of it, 206 the part in *out, and 416
+ * says that there is no such part.  What RFC 9110 allows to ignore is 200:
+ * several ranges, other units, what is malformed. */
+unsigned static_range(const pf_header *, size_t n, struct str etag,
+    time_t modified, time_t now, int64_t size, struct static_range *out);
+
+/* "bytes 18446744073709551615-18446744073709551615/18446744073709551615" */
+#define STATIC_RANGE_TEXT_MAX 80
+
+/* The value of Content-Range, of a 206 or, without a part, of a 416; its
+ * length. */
+size_t static_range_text(const struct static_range *, int64_t size,
+    char out[STATIC_RANGE_TEXT_MAX]);
+
+#endif
