@@ -304,8 +304,20 @@ $(BUILD)/obj/worker/modules/%.a:
 $(foreach m,$(MODULES),$(eval $(BUILD)/obj/worker/modules/$(m).a: \
   $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard worker/modules/$(m)/*.c))))
 
+# t_steps counts the branches that these take, and the bytes that they have the
+# C library look at.
+COUNTED_C := $(addprefix worker/,http/field.c http/forwarded.c http/h1_chunk.c \
+  http/h1_length.c http/h1_parse.c http/http_date.c http/static_condition.c \
+  http/static_range.c http/uri.c net/peer.c net/proxy_protocol.c) conf/trust.c
+$(BUILD)/counted/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call compile,-fPIE -fsanitize-coverage=trace-pc -fno-builtin \
+	  -U_FORTIFY_SOURCE)
+$(BUILD)/unit/t_steps: $(COUNTED_C:%.c=$(BUILD)/counted/obj/%.o)
+
 # What a test puts its own functions in the place of.
 wrapped_t_supervisor_wrong := calloc pf_assert_failed
+wrapped_t_steps := memchr memrchr memcmp memcpy memmove
 comma := ,
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(MOCK_LIB) $(LIB)

@@ -230,6 +230,18 @@ worker_name(const struct heritage *h)
 	    (unsigned)h->generation);
 }
 
+/* At boot, before the kernel has any: a number that is at least not constant.
+ */
+static uint64_t
+random_number(const struct worker *w)
+{
+	uint64_t n;
+
+	if (getrandom(&n, sizeof n, GRND_NONBLOCK) != sizeof n)
+		n = w->now_ns ^ (uint64_t)getpid() << 40;
+	return n;
+}
+
 int
 worker_serve(struct worker *w, int loaded, char err[CHANNEL_TEXT_MAX])
 {
@@ -237,8 +249,8 @@ worker_serve(struct worker *w, int loaded, char err[CHANNEL_TEXT_MAX])
 
 	w->score = &h->scoreboard->slot[h->slot];
 	w->now_ns = clock_now_ns();
-	if (getrandom(&w->id_seed, sizeof w->id_seed, GRND_NONBLOCK) < 0)
-		w->id_seed = w->now_ns ^ (uint64_t)getpid() << 40;
+	w->id_seed = random_number(w);
+	w->h1_limits.seed = (uint32_t)(random_number(w) % 0x7ffffffe + 1);
 	w->status = loaded;
 	if (loaded == WORKER_OK)
 		w->status = worker_boot(w, err, CHANNEL_TEXT_MAX);

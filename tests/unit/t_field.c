@@ -117,6 +117,27 @@ an_unknown_name_has_no_number(void **state)
 }
 
 static void
+a_hash_is_that_of_a_name_in_any_case_and_its_seed(void **state)
+{
+	static const char *const other[] = { "x-nome", "x-nam", "x-names",
+		"x-nam\x25", "x\x0dname", "emanx-", "x-na", "xname" };
+	uint32_t hash = field_hash(STR("x-name"), 1234567);
+
+	(void)state;
+	assert_int_equal(field_hash(STR("X-NAME"), 1234567), hash);
+	assert_int_not_equal(field_hash(STR("x-name"), 1234568), hash);
+	for (size_t i = 0; i < sizeof other / sizeof other[0]; i++)
+		assert_int_not_equal(field_hash((struct str){ other[i],
+						    strlen(other[i]) },
+					 1234567),
+		    hash);
+	/* 0x20 apart, and no letters */
+	assert_int_not_equal(field_hash(STR("^^^^^^"), 1234567),
+	    field_hash(STR("^^^^^~"), 1234567));
+	assert_true(field_hash(STR("zzzzzzzz"), 0x7ffffffe) < 0x7fffffff);
+}
+
+static void
 names_are_equal_but_for_the_case_of_letters(void **state)
 {
 	char a[20], b[20];
@@ -206,6 +227,8 @@ main(void)
 		cmocka_unit_test(a_value_holds_no_control_bytes),
 		cmocka_unit_test(every_well_known_name_is_found_in_any_case),
 		cmocka_unit_test(an_unknown_name_has_no_number),
+		cmocka_unit_test(
+		    a_hash_is_that_of_a_name_in_any_case_and_its_seed),
 		cmocka_unit_test(names_are_equal_but_for_the_case_of_letters),
 		cmocka_unit_test(a_token_is_found_in_a_list),
 		cmocka_unit_test(only_space_and_tab_are_trimmed),

@@ -123,6 +123,34 @@ field_name_eq(struct str a, struct str b)
 	return true;
 }
 
+/* n modulo the prime 2^31 - 1. */
+static inline uint32_t
+modulo(uint64_t n)
+{
+	n = (n & 0x7fffffff) + (n >> 31);
+	n = (n & 0x7fffffff) + (n >> 31);
+	return (uint32_t)(n == 0x7fffffff ? 0 : n);
+}
+
+/* A polynomial at `seed`, its coefficients being what the name has in each four
+ * bytes: two of degree d agree at d seeds at most.  A token has no byte over
+ * 0x7f, so that each is less than the prime. */
+uint32_t
+field_hash(struct str name, uint32_t seed)
+{
+	uint64_t hash = name.n;
+
+	for (size_t i = 0; i < name.n; i += 4) {
+		size_t n = name.n - i < 4 ? name.n - i : 4;
+		uint64_t w = 0;
+
+		for (size_t k = 0; k < n; k++)
+			w = w << 8 | (unsigned char)name.p[i + k];
+		hash = modulo(hash * seed + (w | case_bits(w)));
+	}
+	return (uint32_t)hash;
+}
+
 /* 1 if p[0..n) is `name`, which is lower case.  Inlined with n and name
  * constant, so that it becomes a load, an OR and a comparison per word. */
 __attribute__((always_inline)) static inline unsigned

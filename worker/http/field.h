@@ -25,6 +25,11 @@ bool field_is_forwarding(uint16_t id, struct str name);
 /* Equal but for the case of ASCII letters. */
 bool field_name_eq(struct str, struct str);
 
+/* Below 2^31 - 1; the same for names that are equal but for case.  Two others
+ * have the same for one seed in some millions, seed being below 2^31 - 1: as
+ * long as nobody knows it, nobody can choose names that collide. */
+uint32_t field_hash(struct str name, uint32_t seed);
+
 /* Without the OWS (SP and HTAB) around it. */
 struct str field_trim(struct str);
 

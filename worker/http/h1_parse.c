@@ -24,6 +24,7 @@
 #define VERSION_LENGTH  8 /* HTTP/1.1 */
 
 static_assert(PF_H_COUNT <= 64, "h1_head.seen has a bit for each");
+static_assert((H1_BUCKETS & (H1_BUCKETS - 1)) == 0, "% is a mask");
 
 static const struct {
 	unsigned status;
@@ -308,21 +309,21 @@ field_apply(struct h1_head *h, const char *buf, const struct h1_field *f)
 	}
 }
 
-/* Has a field of this name, which has no id, come before? */
+/* Has a field of this name, which has no id, come before?  It is put where the
+ * next will look for it. */
 static bool
-other_repeated(struct h1_head *h, const char *buf, struct str name)
+other_repeated(struct h1_head *h, const char *buf, struct h1_field *f)
 {
-	const unsigned char *p = (const unsigned char *)name.p;
-	/* 0x20 is the bit of the case */
-	unsigned hash = (unsigned)name.n + 5u * (p[0] | 0x20u) +
-	    11u * (p[name.n - 1] | 0x20u) + 3u * (p[name.n / 2] | 0x20u);
-	uint64_t bit = UINT64_C(1) << (hash % 64);
-	bool maybe = (h->others & bit) != 0;
+	struct str name = slice(buf, f->name);
+	uint16_t *bucket;
 
-	h->others |= bit;
-	for (uint32_t i = 0; maybe && i < h->n_fields; i++)
-		if (h->field[i].id == PF_H_OTHER &&
-		    field_name_eq(slice(buf, h->field[i].name), name))
+	f->hash = field_hash(name, h->limits.seed);
+	bucket = &h->bucket[f->hash % H1_BUCKETS];
+	f->next = *bucket;
+	*bucket = (uint16_t)(h->n_fields + 1);
+	for (uint32_t i = f->next; i != 0; i = h->field[i - 1].next)
+		if (h->field[i - 1].hash == f->hash &&
+		    field_name_eq(slice(buf, h->field[i - 1].name), name))
 			return true;
 	return false;
 }
@@ -344,18 +345,15 @@ field_record(struct h1_head *h, const char *buf, struct h1_field f)
 
 	f.id = field_id(name);
 	bit = UINT64_C(1) << f.id;
-	if (f.id == PF_H_OTHER) {
-		if (must_drop(name)) {
-			h->n_dropped++;
-			h->dropped = f.name;
-			return H1_OK;
-		}
-		repeated = other_repeated(h, buf, name);
-	} else {
-		repeated = (h->seen & bit) != 0;
+	if (f.id == PF_H_OTHER && must_drop(name)) {
+		h->n_dropped++;
+		h->dropped = f.name;
+		return H1_OK;
 	}
 	if (h->n_fields == h->limits.fields)
 		return H1_TOO_MANY_FIELDS;
+	repeated = f.id == PF_H_OTHER ? other_repeated(h, buf, &f) :
+					(h->seen & bit) != 0;
 	h->seen |= bit;
 	h->forwarding = h->forwarding || field_is_forwarding(f.id, name);
 	f.flags = repeated ? PF_HF_REPEATED : 0;

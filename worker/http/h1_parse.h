@@ -33,6 +33,9 @@ struct h1_field {
 	struct h1_span name, value; /* value without OWS around it */
 	uint16_t id;                /* enum pf_header_id */
 	uint16_t flags;             /* PF_HF_* */
+	/* private */
+	uint32_t hash; /* of a name without an id */
+	uint32_t next; /* field[next - 1] has the same bucket; 0: none */
 };
 
 enum h1_method { /* those that prefork itself must tell apart */
@@ -51,7 +54,12 @@ struct h1_limits {
 	uint32_t field;        /* bytes of one field line -> 431 */
 	uint32_t fields;       /* number -> 431 */
 	uint32_t head;         /* bytes of everything -> 431 */
+	/* Below 2^31 - 1, and not to be guessed: who knows it can make names
+	 * that are slow to tell apart. */
+	uint32_t seed;
 };
+
+#define H1_BUCKETS 64
 
 /* The parser, and its result once h1_parse() said H1_OK. */
 struct h1_head {
@@ -84,8 +92,9 @@ struct h1_head {
 	uint32_t line_at; /* where the line in work begins */
 	uint32_t scan_at; /* where the search for its end goes on */
 	uint64_t seen;    /* bit enum pf_header_id: that field has come */
-	uint64_t others;  /* bit hash: a field without an id may have come */
-	uint8_t codings;  /* H1_TE_* */
+	/* field[bucket - 1] is the last without an id of that hash; 0: none */
+	uint16_t bucket[H1_BUCKETS];
+	uint8_t codings; /* H1_TE_* */
 	bool in_fields, close, keep, bad_expect;
 };
 
