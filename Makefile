@@ -206,7 +206,7 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all help run check check-parts check-unit check-e2e check-san \
-  check-sandbox check-fmt fmt check-layers check-common check-docs docs tidy analyze \
+  check-differential check-sandbox check-fmt fmt check-layers check-common check-docs docs tidy analyze \
   fuzz fuzz-run fuzzers bench bench-fibonacci bench-parser bench-wsgi soak install \
   uninstall clean check-fresh coverage deps deps-check test-programs FORCE
 
@@ -397,6 +397,12 @@ check-sandbox: all $(TESTMOD_SO)
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
 	  PREFORK_OPTIONS=server.sandbox=yes $(PYTEST) -p no:cacheprovider \
 	  $(PYTEST_ARGS) $(SANDBOX_TESTS:%=tests/e2e/test_%.py)
+
+## check-differential  beside nginx, Apache, HAProxy and gunicorn
+check-differential: all $(TESTMOD_SO)
+	@tests/lint/deps.sh check differential
+	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
+	  $(PYTEST) -p no:cacheprovider -q tests/differential
 
 ## soak          random events under load for SOAK_SECONDS (600)
 soak: all $(TESTMOD_SO)

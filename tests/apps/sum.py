@@ -3,5 +3,7 @@
 
 def application(environ, start_response):
     body = environ["wsgi.input"].read()
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"%d" % len(body)]
+    length = b"%d" % len(body)
+    start_response("200 OK", [("Content-Type", "text/plain"),
+                              ("Content-Length", str(len(length)))])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [length]

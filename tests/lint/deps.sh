@@ -1,5 +1,5 @@
 #!/bin/sh
-# deps.sh build|check|ci ...: are the packages for these purposes here?
+# deps.sh build|check|ci|differential ...: are the packages for these purposes here?
 # Looks for the very headers and commands first.  What is missing is installed
 # on Debian and Ubuntu, as root or through sudo; anywhere else, and for users
 # who may not, the packages are named and the exit status is 1.
@@ -36,6 +36,12 @@ cmd:clang-tidy       clang-tidy        clang-tools-extra clang       clang-extra
 cmd:systemd-analyze  systemd           systemd           systemd     systemd
 cmd:haproxy          haproxy           haproxy           haproxy     haproxy
 cmd:chromium         chromium          chromium          chromium    chromium
+'
+things_differential='
+cmd:nginx            nginx-light       nginx             nginx       nginx
+cmd:apache2          apache2           httpd             apache      apache2
+cmd:haproxy          haproxy           haproxy           haproxy     haproxy
+python:gunicorn      python3-gunicorn  python3-gunicorn  gunicorn    py3-gunicorn
 '
 
 # Prints nothing: the caller wants a yes or a no.
