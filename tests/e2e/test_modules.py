@@ -78,6 +78,20 @@ def test_a_response_that_is_not_whole_cuts_the_connection(wrong, how):
         assert wrong.wait(r"short (-?\d+)")[1] == "-5"
 
 
+@pytest.mark.parametrize("method, status", [
+    ("GET", 204), ("GET", 304), ("HEAD", 200), ("HEAD", 204), ("HEAD", 304)])
+def test_no_body_is_sent_where_none_may_be(wrong, method, status):
+    """By none of the five ways to send one; what follows is in step."""
+    with wrong.connect() as c:
+        for way in range(1, 6):
+            r = c.get(f"/?bodiless={status}&way={way}", method=method)
+            assert r.status == status
+            if status == 204:  # RFC 9110 8.6, RFC 9112 6.1
+                assert r["Content-Length"] is r["Transfer-Encoding"] is None
+            assert c.buffer == b"" and not r.closes
+            assert c.get("/?fd").body == b"body_fd -8\n"
+
+
 def test_no_response_at_all_is_500(wrong):
     wrong.allow("done without a response")
     with wrong.connect() as c:

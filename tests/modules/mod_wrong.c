@@ -11,6 +11,10 @@
  *     ?failed    respond() that must fail; "released N" is how often its
  *                buffer was released
  *     ?fd        body_fd of a request without a file
+ *   answered without a body, whoever asks
+ *     ?bodiless=STATUS  sends one all the same, in the way that &way= says:
+ *                by 1 respond(), 2 write() of an announced length, 3 of none,
+ *                4 with PF_END, 5 sendfile(); all with a Content-Type
  *   answered with a body of 4 bytes, its code or codes in the log
  *     ?long      writes 5 bytes of 4 announced, then the 4
  *     ?twice     end() twice, and a write after it
@@ -24,6 +28,7 @@
  *
  * Log lines read "WHAT CODE".
  */
+#include <fcntl.h>
 #include <pthread.h>
 
 #include "tests/modules/exchange.h"
@@ -245,6 +250,43 @@ nothing(pf_request *req)
 	host->done(req);
 }
 
+enum way { RESPOND = 1, ANNOUNCED, CHUNKED, AT_ONCE, SENDFILE };
+
+static void
+send_in_parts(pf_request *req, unsigned status, enum way way)
+{
+	static const pf_header type = { .name = SLICE("Content-Type"),
+		.value = SLICE("text/plain") };
+	pf_buf buf = { .p = "body", .n = 4 };
+
+	(void)host->start(req, status, (pf_str){ 0 }, &type, 1,
+	    way == CHUNKED ? -1 : 4);
+	if (way == SENDFILE) {
+		int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+		(void)host->sendfile(req, fd, 0, 4, PF_TAKE_FD | PF_END);
+	} else {
+		(void)host->write(req, &buf, 1, way == AT_ONCE ? PF_END : 0);
+		if (way != AT_ONCE)
+			(void)host->end(req);
+	}
+	host->done(req);
+}
+
+static void
+bodiless(pf_request *req)
+{
+	const pf_info *in = host->info(req);
+	unsigned status = (unsigned)query_number(in, "bodiless", 204);
+	enum way way = (enum way)query_number(in, "way", RESPOND);
+	pf_buf buf = { .p = "body", .n = 4 };
+
+	if (way == RESPOND)
+		(void)host->respond(req, status, NULL, 0, &buf, 1);
+	else
+		send_in_parts(req, status, way);
+}
+
 static pf_request *
 kept_swap(pf_request *with)
 {
@@ -300,6 +342,7 @@ static const struct rule {
 	{ "unended", unended },
 	{ "aborted", aborted },
 	{ "nothing", nothing },
+	{ "bodiless", bodiless },
 	{ "kept", keep },
 	{ "let", let },
 };
