@@ -7,7 +7,7 @@ import pytest
 
 from testmods import handler_apps, module
 
-HANDLERS = ("module", "stream", "python", "static")
+HANDLERS = ("module", "stream", "python", "python_stream", "static")
 # The request that an attacker wants served to others.
 HIDDEN = b"GET /hidden/%s HTTP/1.1\r\nHost: hidden\r\nX: "
 END = b"y\r\n\r\n"

@@ -24,10 +24,12 @@ def module(name, mount="/", **more):
 def handler_apps(site):
     """One section for each kind of handler: they answer 200 with the length of
     the body first, but for static, which serves the directory."""
+    python = {"type": "wsgi", "target": ROOT / "tests/apps/sum.py"}
     return {
         "module": module("bigbody"),
         "stream": module("bigbody", stream="yes"),
-        "python": {"type": "wsgi", "target": ROOT / "tests/apps/sum.py"},
+        "python": python,
+        "python_stream": {**python, "stream": "yes"},
         "static": {"type": "static", "target": site},
     }
 
