@@ -69,7 +69,9 @@ check(const pf_header *h, size_t n, int64_t size)
 	size_t n_ranges = 0;
 
 	pf_assert(status == 200 || status == 304 || status == 412);
-	status = static_range(h, n, etag, MODIFIED, MODIFIED + 9, size, &part);
+	status =
+	    static_range(h, n, &(struct static_whole){ etag, MODIFIED, size },
+		MODIFIED + 9, &part);
 	for (size_t i = 0; i < n; i++)
 		n_ranges += h[i].id == PF_H_RANGE;
 	pf_assert(status == 200 || n_ranges == 1);

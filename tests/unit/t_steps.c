@@ -392,7 +392,8 @@ run_static(const char *p, size_t n, size_t step)
 			.value = { p + field[i].value.at, field[i].value.n } };
 	steps = 0;
 	(void)static_condition(out, h.n_fields, etag, 1, 2);
-	(void)static_range(out, h.n_fields, etag, 1, 2, 1000, &part);
+	(void)static_range(out, h.n_fields,
+	    &(struct static_whole){ etag, 1, 1000 }, 2, &part);
 }
 
 static const struct input conditions[] = {

@@ -207,15 +207,15 @@ static unsigned
 status_of(const struct exchange *x, const struct static_file *f, time_t now,
     struct static_range *part)
 {
-	struct str etag = { f->etag, f->etag_n };
-	time_t modified = f->st.st_mtim.tv_sec;
+	const struct static_whole whole = { { f->etag, f->etag_n },
+		f->st.st_mtim.tv_sec, f->st.st_size };
 	unsigned status = static_condition(x->in->headers, x->in->n_headers,
-	    etag, modified, now);
+	    whole.etag, whole.modified, now);
 
 	if (status != 200 || (x->in->flags & PF_RF_HEAD) != 0)
 		return status;
-	return static_range(x->in->headers, x->in->n_headers, etag, modified,
-	    now, f->st.st_size, part);
+	return static_range(x->in->headers, x->in->n_headers, &whole, now,
+	    part);
 }
 
 static void

@@ -36,7 +36,7 @@ is_there(const pf_header *h, size_t n, enum pf_header_id id)
 /* RFC 9110 13.1.5: an entity tag counts if it is strong and the same, a date if
  * it is that of the file. */
 static bool
-if_range_holds(const pf_header *h, size_t n, struct str etag, time_t modified,
+if_range_holds(const pf_header *h, size_t n, const struct static_whole *w,
     time_t now)
 {
 	const pf_header *f = only(h, n, PF_H_IF_RANGE);
@@ -46,8 +46,8 @@ if_range_holds(const pf_header *h, size_t n, struct str etag, time_t modified,
 	if (f == NULL)
 		return !is_there(h, n, PF_H_IF_RANGE);
 	value = (struct str){ f->value.p, f->value.n };
-	return str_eq(value, etag) ||
-	    (http_date_parse(value, now, &date) && date == modified);
+	return str_eq(value, w->etag) ||
+	    (http_date_parse(value, now, &date) && date == w->modified);
 }
 
 /* The digits at *s, which become *out, or INT64_MAX if that is too small for
@@ -113,8 +113,8 @@ from_to(struct str s, int64_t size, struct static_range *out)
 }
 
 unsigned
-static_range(const pf_header *h, size_t n, struct str etag, time_t modified,
-    time_t now, int64_t size, struct static_range *out)
+static_range(const pf_header *h, size_t n, const struct static_whole *w,
+    time_t now, struct static_range *out)
 {
 	static const struct str unit = { "bytes=", 6 };
 	const pf_header *f = only(h, n, PF_H_RANGE);
@@ -122,12 +122,12 @@ static_range(const pf_header *h, size_t n, struct str etag, time_t modified,
 
 	if (f == NULL || f->value.n <= unit.n ||
 	    !field_name_eq((struct str){ f->value.p, unit.n }, unit) ||
-	    !if_range_holds(h, n, etag, modified, now))
+	    !if_range_holds(h, n, w, now))
 		return 200;
 	s = field_trim(
 	    (struct str){ f->value.p + unit.n, f->value.n - unit.n });
-	return s.n > 0 && s.p[0] == '-' ? suffix(s, size, out) :
-					  from_to(s, size, out);
+	return s.n > 0 && s.p[0] == '-' ? suffix(s, w->size, out) :
+					  from_to(s, w->size, out);
 }
 
 size_t

@@ -15,12 +15,18 @@ struct static_range {
 	int64_t at, n;
 };
 
-/* What a GET asks to be sent of a file of `size` bytes, with this strong entity
- * tag and modification time: 200 is all of it, 206 the part in *out, and 416
+/* The file of which a part is asked for. */
+struct static_whole {
+	struct str etag; /* strong, quotes included */
+	time_t modified;
+	int64_t size;
+};
+
+/* What a GET asks to be sent: 200 is the whole, 206 the part in *out, and 416
  * says that there is no such part.  What RFC 9110 allows to ignore is 200:
  * several ranges, other units, what is malformed. */
-unsigned static_range(const pf_header *, size_t n, struct str etag,
-    time_t modified, time_t now, int64_t size, struct static_range *out);
+unsigned static_range(const pf_header *, size_t n, const struct static_whole *,
+    time_t now, struct static_range *out);
 
 /* "bytes 18446744073709551615-18446744073709551615/18446744073709551615" */
 #define STATIC_RANGE_TEXT_MAX 80
