@@ -206,8 +206,8 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all help run check check-parts check-unit check-e2e check-san \
-  check-differential check-sandbox check-fmt fmt check-layers check-common check-docs docs tidy analyze \
-  fuzz fuzz-run fuzzers bench bench-fibonacci bench-parser bench-wsgi soak install \
+  check-differential check-sandbox check-fmt fmt check-layers check-common \
+  check-docs docs tidy analyze fuzz fuzz-run fuzzers bench bench-fibonacci bench-parser bench-wsgi soak install \
   uninstall clean check-fresh coverage deps deps-check test-programs FORCE
 
 all: $(BIN) $(CTL) $(MODULE_SO) $(PYTHON_SO)

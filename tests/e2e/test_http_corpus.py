@@ -6,7 +6,7 @@ after an accepted one the connection is in step."""
 import pytest
 
 from prefork import ROOT
-from testmods import handler_apps
+from testmods import handler_apps, outside_sandbox
 
 CORPUS = ROOT / "tests/http"
 # Longer ones fill more than one read of the server.
@@ -14,7 +14,9 @@ SPLITS = (None, 1, 7)
 HANDLERS = ("module", "stream", "python", "python_stream", "static")
 # What the parser does does not depend on who answers; so each way of splitting
 # is tried with one of them.
-WAYS = [("module", s) for s in SPLITS] + [(h, None) for h in HANDLERS[1:]]
+WAYS = [("module", s) for s in SPLITS] + [
+    pytest.param(h, None, marks=outside_sandbox if "python" in h else ())
+    for h in HANDLERS[1:]]
 
 
 def cases(kind):
