@@ -189,9 +189,11 @@ def test_a_queued_request_whose_client_vanished_is_not_run(
         s.wait("inside 1")
         leaves = s.connect().request("/")
         last.request("/?now")
-        # They are queued when the loop, which turns on, has served another.
-        with s.connect() as other:
-            assert other.send("nonsense\r\n\r\n").response().status == 400
+        # The loop may serve another before them in one turn, not in two.
+        for _ in range(2):
+            with s.connect() as other:
+                other.send("nonsense\r\n\r\n")
+                assert other.response().status == 400
         vanish(leaves)
         hold.let()
         assert first.response().body == b"through"
