@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <execinfo.h>
 #include <signal.h>
 #include <stddef.h>
@@ -85,8 +86,7 @@ line_out(struct line *l)
 	(void)written; /* there is no other place to complain to */
 }
 
-/* ---- what threads are at ---------------------------------------------------
- */
+/* ---- what threads are at ------------------------------------------------- */
 
 static bool
 is_in_handler(const struct baton *b, const struct runner *t)
@@ -111,25 +111,32 @@ put_request(struct line *l, const struct pf_request *r)
 	put_seconds(l, clock_now_ns() - r->run_ns);
 }
 
-/* The lists are read without their lock: whoever holds it may be the one that
- * crashed. */
+/* A handler on the loop ends without a lock: what was read of its request while
+ * that happened is not told. */
 static void
-write_threads(const struct worker *w)
+write_thread(const struct baton *b, const struct runner *t)
 {
-	for (const struct runner *t = w->baton.runners; t != NULL;
-	     t = t->next) {
-		struct line l = { 0 };
+	uint64_t seq = atomic_load(&b->seq);
+	struct line l = { 0 };
 
-		if (!is_in_handler(&w->baton, t) || t->current == NULL)
-			continue;
-		put_text(&l, "thread 0x");
-		put_number(&l, (uint64_t)t->id, 16, 16);
-		put_text(&l, ": ");
-		put_request(&l, t->current);
-		if (pthread_equal(t->id, pthread_self()))
-			put_text(&l, " (this thread)");
+	if (!is_in_handler(b, t) || t->current == NULL)
+		return;
+	put_text(&l, "thread 0x");
+	put_number(&l, (uint64_t)t->id, 16, 16);
+	put_text(&l, ": ");
+	put_request(&l, t->current);
+	if (pthread_equal(t->id, pthread_self()))
+		put_text(&l, " (this thread)");
+	if (atomic_load(&t->off_loop) != 0 || atomic_load(&b->seq) == seq)
 		line_out(&l);
-	}
+}
+
+/* The baton's lock is held, unless the process dies of what happened. */
+static void
+write_threads(const struct baton *b)
+{
+	for (const struct runner *t = b->runners; t != NULL; t = t->next)
+		write_thread(b, t);
 }
 
 static void
@@ -140,8 +147,8 @@ write_stacks(const struct worker *w)
 			m->calls.dump(m->state, log_fd());
 }
 
-void
-report_write(const struct worker *w, const char *why)
+static void
+write_why(const char *why)
 {
 	struct line l = { 0 };
 
@@ -151,18 +158,36 @@ report_write(const struct worker *w, const char *why)
 	put_text(&l, ") ");
 	put_text(&l, why);
 	line_out(&l);
-	write_threads(w);
+}
+
+void
+report_write(struct worker *w, const char *why)
+{
+	write_why(why);
+	pthread_mutex_lock(&w->baton.lock);
+	write_threads(&w->baton);
+	pthread_mutex_unlock(&w->baton.lock);
 	write_stacks(w);
 }
 
-/* ---- signals
- * ------------------------------------------------------------------ */
+/* ---- signals ------------------------------------------------------------- */
 
+/* May have interrupted whoever holds the lock, which is held for microseconds:
+ * then the stacks must do. */
 static void
 on_stand_still(int signo)
 {
+	struct worker *w = the_worker;
+	int saved = errno;
+
 	(void)signo;
-	report_write(the_worker, "stands still");
+	write_why("stands still");
+	if (pthread_mutex_trylock(&w->baton.lock) == 0) {
+		write_threads(&w->baton);
+		pthread_mutex_unlock(&w->baton.lock);
+	}
+	write_stacks(w);
+	errno = saved;
 }
 
 static void
@@ -193,7 +218,10 @@ on_fatal(int signo, siginfo_t *info, void *context)
 	put_text(&why, name != NULL ? name : "?");
 	put_cause(&why, signo, info);
 	why.text[why.n] = '\0';
-	report_write(the_worker, why.text);
+	write_why(why.text);
+	/* whoever holds the lock may be the one that crashed */
+	write_threads(&the_worker->baton);
+	write_stacks(the_worker);
 	n = backtrace(frame, FRAMES_MAX);
 	backtrace_symbols_fd(frame, n, log_fd());
 	raise(signo); /* with the default action, when we return */

@@ -22,7 +22,8 @@ void report_install(struct worker *);
 void report_thread_begin(struct runner *);
 void report_thread_end(struct runner *);
 
-/* In any thread, holding no lock that a module may want. */
-void report_write(const struct worker *, const char *why);
+/* In any thread that holds neither the baton's lock nor one that a module may
+ * want. */
+void report_write(struct worker *, const char *why);
 
 #endif

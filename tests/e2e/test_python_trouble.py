@@ -97,7 +97,11 @@ def test_a_worker_that_stands_still_tells_what_holds_it(trouble):
     with s.connect() as c:
         c.request("/hold_the_gil?60")
         s.wait("holding it")
-        os.kill(worker, signal.SIGUSR2)
+        for i in range(1, 20):
+            os.kill(worker, signal.SIGUSR2)
+            s.wait("stands still", i)
+            if s.matches("^thread 0x"):
+                break
         s.wait(r'line \d+ in hold_the_gil')
         s.wait(r"^thread 0x[0-9a-f]{16}: app trouble, GET /hold_the_gil")
     os.kill(worker, signal.SIGKILL)
