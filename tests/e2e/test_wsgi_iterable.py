@@ -1,5 +1,7 @@
 """What an application returns becomes the body; and close() is called once."""
+import itertools
 import os
+import threading
 
 import pytest
 
@@ -322,3 +324,19 @@ def test_a_byte_a_packet(web):
         for byte in request:
             c.send(bytes([byte]))
         assert c.response().body == b"body"
+
+
+def test_a_list_that_changes_while_it_is_sent_sends_what_it_was(bare):
+    def ask(bodies):
+        with bare.connect() as c:
+            for _ in range(40):
+                bodies.append(c.get(bare.target("changed_while_sent")).body)
+    found = [[] for _ in range(4)]
+    clients = [threading.Thread(target=ask, args=(f,)) for f in found]
+    for c in clients:
+        c.start()
+    for c in clients:
+        c.join()
+    for body in itertools.chain(*found):
+        assert body in (b"a" * 100000, b"b" * 100000)
+    assert [len(f) for f in found] == [40] * 4

@@ -4,6 +4,16 @@ import os
 from helpers import TEXT, Blocks, asked, closes, literal, say
 
 
+SHARED = [b"a" * 100000]
+
+
+def changed_while_sent(environ, start_response):
+    """A list that every request sends, and changes for all that are sending."""
+    SHARED[0] = bytes([SHARED[0][0] ^ 3]) * 100000
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return SHARED
+
+
 def plain(environ, start_response):
     """The literal of the query."""
     start_response("200 OK", TEXT[:])

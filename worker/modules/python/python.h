@@ -198,8 +198,11 @@ void raise_result(int result);
 /* ---- result.c ----------------------------------------------------------- */
 
 /* A whole body in a few pieces: it can be sent without the GIL. */
+#define ONE_GO_MAX 8
+
 struct one_go {
-	pf_buf buf[8];
+	PyObject *owner; /* of the bytes: a tuple */
+	pf_buf buf[ONE_GO_MAX];
 	size_t n;
 	int64_t size;
 };

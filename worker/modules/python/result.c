@@ -6,18 +6,15 @@
 
 /* ---- lists -------------------------------------------------------------- */
 
-static PyObject **
-items_of(PyObject *result, Py_ssize_t *n)
+/* What a list or tuple holds now: another thread may change a list while its
+ * bytes are on their way.  A new reference; NULL: it is neither, or, with an
+ * exception, no memory. */
+static PyObject *
+snapshot(PyObject *result)
 {
-	if (PyList_CheckExact(result)) {
-		*n = PyList_GET_SIZE(result);
-		return ((PyListObject *)result)->ob_item;
-	}
-	if (PyTuple_CheckExact(result)) {
-		*n = PyTuple_GET_SIZE(result);
-		return ((PyTupleObject *)result)->ob_item;
-	}
-	return NULL;
+	if (PyTuple_CheckExact(result))
+		return Py_NewRef(result);
+	return PyList_CheckExact(result) ? PyList_AsTuple(result) : NULL;
 }
 
 static pf_buf
@@ -27,37 +24,52 @@ buf_of(PyObject *bytes)
 		.n = (size_t)PyBytes_GET_SIZE(bytes) };
 }
 
+/* false: not all of them are bytes, or there are too many. */
+static bool
+take_blocks(struct one_go *go)
+{
+	Py_ssize_t n = PyTuple_GET_SIZE(go->owner);
+
+	for (Py_ssize_t i = 0; i < n; i++) {
+		PyObject *block = PyTuple_GET_ITEM(go->owner, i);
+
+		if (!PyBytes_CheckExact(block) || go->n == ONE_GO_MAX)
+			return false;
+		go->buf[go->n] = buf_of(block);
+		go->size += (int64_t)go->buf[go->n++].n;
+	}
+	return true;
+}
+
 bool
 result_in_one_go(PyObject *result, const struct start_response *s,
     struct one_go *go)
 {
-	Py_ssize_t n = 0;
-	PyObject **item = items_of(result, &n);
-
 	*go = (struct one_go){ 0 };
-	if (item == NULL || n > 8 || !s->standard_reason || s->committed)
+	if (!s->standard_reason || s->committed)
 		return false;
-	for (Py_ssize_t i = 0; i < n; i++) {
-		if (!PyBytes_CheckExact(item[i]))
-			return false;
-		go->buf[go->n] = buf_of(item[i]);
-		go->size += (int64_t)go->buf[go->n++].n;
-	}
-	return s->length < 0 || s->length == go->size;
+	go->owner = snapshot(result);
+	if (go->owner != NULL && take_blocks(go) &&
+	    (s->length < 0 || s->length == go->size))
+		return true;
+	PyErr_Clear(); /* no memory: the long way may do with less */
+	Py_CLEAR(go->owner);
+	return false;
 }
 
-/* All of a list at once: 1; 0: not all of it is bytes; -1. */
+/* All of a tuple at once: 1; 0: not all of it is bytes; -1. */
 static int
-send_list(PyObject **item, Py_ssize_t n, struct start_response *s)
+send_tuple(PyObject *tuple, struct start_response *s)
 {
+	Py_ssize_t n = PyTuple_GET_SIZE(tuple);
 	int64_t size = 0;
 	pf_buf *bufs;
 	int result;
 
 	for (Py_ssize_t i = 0; i < n; i++) {
-		if (!PyBytes_CheckExact(item[i]))
+		if (!PyBytes_CheckExact(PyTuple_GET_ITEM(tuple, i)))
 			return 0;
-		size += PyBytes_GET_SIZE(item[i]);
+		size += PyBytes_GET_SIZE(PyTuple_GET_ITEM(tuple, i));
 	}
 	bufs = PyMem_Malloc((size_t)(n + 1) * sizeof *bufs);
 	if (bufs == NULL) {
@@ -65,7 +77,7 @@ send_list(PyObject **item, Py_ssize_t n, struct start_response *s)
 		return -1;
 	}
 	for (Py_ssize_t i = 0; i < n; i++)
-		bufs[i] = buf_of(item[i]);
+		bufs[i] = buf_of(PyTuple_GET_ITEM(tuple, i));
 	result = start_commit(s, size);
 	if (result == 0)
 		result = start_write(s, bufs, (size_t)n);
@@ -139,18 +151,21 @@ send_text_error(PyObject *result)
 static int
 send_any(PyObject *result, struct start_response *s)
 {
-	Py_ssize_t n = 0;
-	PyObject **item = items_of(result, &n);
+	PyObject *tuple;
 	int sent = 0;
 
 	if (PyUnicode_Check(result))
 		return send_text_error(result);
 	if (PyBytes_Check(result)) /* one block, as the peers take it */
 		return send_block(result, s, PyBytes_GET_SIZE(result));
-	if (Py_TYPE(result) == py.wrapper_type)
+	if (Py_TYPE(result) == py.wrapper_type) {
 		sent = file_wrapper_send(result, s);
-	else if (item != NULL && !s->committed)
-		sent = send_list(item, n, s);
+	} else if (!s->committed && (tuple = snapshot(result)) != NULL) {
+		sent = send_tuple(tuple, s);
+		Py_DECREF(tuple);
+	}
+	if (sent == 0 && PyErr_Occurred())
+		return -1;
 	if (sent != 0)
 		return sent < 0 ? -1 : 0;
 	return send_blocks(result, s);

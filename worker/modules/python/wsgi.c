@@ -148,7 +148,8 @@ send_in_one_go(struct call *c, struct thread *t, const struct one_go *go)
 
 	release_input(c);
 	t->parked[0] = (PyObject *)c->start;
-	t->parked[1] = c->result;
+	t->parked[1] = go->owner;
+	Py_CLEAR(c->result);
 	gil_leave(t);
 	if (py.host->respond(c->request, s->status, s->headers, s->n, go->buf,
 		go->n) < 0) {
