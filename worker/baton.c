@@ -15,6 +15,7 @@
 #include "worker/runner.h"
 
 #define EAGER_US   300    /* a handler this slow is run without the baton */
+#define DEFER_US   200    /* an answer waits for those of others at most */
 #define AVERAGE_US 100000 /* one slower counts as this in the average */
 #define SHORT_NS   (10 * NS_PER_MS) /* the monitor may miss one so short */
 #define IDLE_S     4 /* a thread not needed for that long may go */
@@ -216,6 +217,7 @@ run_on_loop(struct baton *b, struct pf_request *r)
 	bool complete;
 
 	self->current = r;
+	r->gate.may_defer = b->worker->ready.n + b->worker->deferred.n > 0;
 	atomic_store(&b->seq, seq);
 	monitor_notice(b);
 	complete = run_handler(r);
@@ -274,17 +276,34 @@ pass_first(struct baton *b, const struct pf_app *app)
 	return ok;
 }
 
+/* Would the first of the deferred answers wait too long for this one's? */
+static bool
+defers_too_long(struct worker *w, const struct pf_request *r)
+{
+	const struct pf_request *first = w->deferred.first;
+
+	return first != NULL &&
+	    (r->run_ns - first->run_ns) / NS_PER_US +
+		atomic_load_explicit(&r->app->average_us,
+		    memory_order_relaxed) >
+	    DEFER_US;
+}
+
 /* false: the baton is gone. */
 static bool
 run_next(struct baton *b)
 {
 	struct pf_request *r = ready_next(b->worker);
+	bool passes;
 
 	if (r == NULL)
 		return true; /* nobody wants that answer any more */
 	/* where one handler ends the next begins: one look at the clock each */
 	r->run_ns = self->now_ns != 0 ? self->now_ns : clock_now_ns();
-	if (!pass_first(b, r->app))
+	passes = pass_first(b, r->app);
+	if (passes || defers_too_long(b->worker, r))
+		h1_send_deferred(b->worker);
+	if (!passes)
 		return run_on_loop(b, r);
 	run_off_loop(b, r);
 	return false;
@@ -367,11 +386,13 @@ baton_take(struct baton *b)
 static bool
 run_turn(struct baton *b)
 {
+	h1_send_deferred(b->worker); /* of a thread that lost the baton */
 	h1_pipelined(b->worker);
 	self->now_ns = 0;
 	for (unsigned n = b->worker->ready.n; n > 0 && may_run(b); n--)
 		if (!run_next(b))
 			return false;
+	h1_send_deferred(b->worker);
 	return true;
 }
 

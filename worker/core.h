@@ -42,6 +42,7 @@ struct worker {
 	struct mailbox mailbox;
 	struct request_list ready;     /* complete: their turn will come */
 	struct request_list pipelined; /* bytes came with the last request */
+	struct request_list deferred;  /* finished: their answers wait */
 
 	struct acceptors acceptors;
 	struct conn *conns;

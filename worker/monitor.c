@@ -6,9 +6,9 @@
 #include "worker/mail.h"
 #include "worker/runner.h"
 
-#define LOOK_NS    500000ull /* between two looks */
-#define IDLE_LOOKS 100       /* without any event, then it sleeps */
-#define SAMPLES    8         /* threads measured in one step */
+#define LOOK_NS    1000000ull /* between two looks */
+#define IDLE_LOOKS 50         /* without any event, then it sleeps */
+#define SAMPLES    8          /* threads measured in one step */
 
 /* What the monitor remembers from look to look. */
 struct look {

@@ -3,6 +3,7 @@
 mod_gate's handlers wait until the test lets them through, so that a test holds
 threads for as long as it wants."""
 import contextlib
+import os
 import signal
 
 import pytest
@@ -62,6 +63,23 @@ def test_blocked_handlers_delay_nobody(gated, hold):
                 assert c.get("/fast").body == b"fast"
         hold.let(8)
         assert {c.response().body for c in blocked} == {b"through"}
+
+
+def test_an_answer_does_not_wait_for_a_handler_that_blocks_behind_it(gated,
+                                                                     hold):
+    s = gated()
+    pid, = s.workers()
+    with contextlib.ExitStack() as stack:
+        fast, blocked, last = connected(s, 3, stack)
+        os.kill(pid, signal.SIGSTOP)
+        fast.request("/fast")
+        blocked.request("/gate")
+        last.request("/fast")
+        os.kill(pid, signal.SIGCONT)
+        assert fast.response().body == b"fast"
+        assert last.response().body == b"fast"
+        hold.let()
+        assert blocked.response().body == b"through"
 
 
 def test_the_pool_grows_to_threads_and_not_beyond(gated, hold):

@@ -96,14 +96,21 @@ client_read(struct pair *p)
 }
 
 static int
-send_parts(struct pair *p, struct gate_part *parts, size_t n)
+send_in_order(struct pair *p, struct gate_part *parts, size_t n,
+    enum gate_order order)
 {
 	int result;
 
 	pthread_mutex_lock(&p->gate.lock);
-	result = gate_send(&p->gate, parts, n, false);
+	result = gate_send(&p->gate, parts, n, order);
 	pthread_mutex_unlock(&p->gate.lock);
 	return result;
+}
+
+static int
+send_parts(struct pair *p, struct gate_part *parts, size_t n)
+{
+	return send_in_order(p, parts, n, GATE_NEXT);
 }
 
 static int
@@ -112,6 +119,17 @@ send_bytes(struct pair *p, size_t at, size_t n)
 	struct gate_part part = { .p = pattern + at, .n = n };
 
 	return send_parts(p, &part, 1);
+}
+
+static int
+send_last(struct pair *p, size_t at, size_t n)
+{
+	struct gate_part parts[] = {
+		{ .p = pattern + at, .n = n / 2 },
+		{ .p = pattern + at + n / 2, .n = n - n / 2 },
+	};
+
+	return send_in_order(p, parts, 2, GATE_LAST);
 }
 
 static int
@@ -396,6 +414,62 @@ abandoning_tells_whether_a_response_had_begun(void **state)
 }
 
 static void
+the_last_bytes_wait_for_the_loop_that_will_flush(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	p.gate.may_defer = true;
+	assert_int_equal(send_last(&p, 0, 700), PF_OK);
+	assert_true(p.gate.deferred);
+	client_read(&p);
+	assert_int_equal(p.read, 0);
+	assert_int_equal(gate_flush(&p.gate), PF_OK);
+	assert_false(p.gate.deferred);
+	client_read(&p);
+	assert_int_equal(p.read, 700);
+	pair_close(&p);
+}
+
+static void
+nothing_waits_for_a_loop_that_will_not_flush(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	p.gate.may_defer = true;
+	assert_int_equal(send_last(&p, 0, 700), PF_OK);
+	assert_true(gate_defer_no_more(&p.gate));
+	assert_false(gate_defer_no_more(&p.gate));
+	assert_int_equal(gate_flush(&p.gate), PF_OK);
+	assert_int_equal(send_last(&p, 700, 900), PF_OK);
+	client_read(&p);
+	assert_int_equal(p.read, 1600);
+	pair_close(&p);
+}
+
+static void
+large_bytes_and_such_as_are_not_the_last_do_not_wait(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	p.gate.may_defer = true;
+	assert_int_equal(send_bytes(&p, 0, 500), PF_OK);
+	client_read(&p);
+	assert_int_equal(p.read, 500);
+	assert_int_equal(send_last(&p, 500, 100000), PF_OK);
+	assert_false(p.gate.deferred);
+	client_read(&p);
+	assert_true(p.read > 500);
+	flush_all(&p, 100500);
+	pair_close(&p);
+}
+
+static void
 a_client_that_is_gone_is_noticed_by_a_write(void **state)
 {
 	struct loan l;
@@ -524,6 +598,11 @@ main(void)
 		cmocka_unit_test(
 		    abandoning_drops_what_waits_and_wakes_the_writer),
 		cmocka_unit_test(abandoning_tells_whether_a_response_had_begun),
+		cmocka_unit_test(
+		    the_last_bytes_wait_for_the_loop_that_will_flush),
+		cmocka_unit_test(nothing_waits_for_a_loop_that_will_not_flush),
+		cmocka_unit_test(
+		    large_bytes_and_such_as_are_not_the_last_do_not_wait),
 		cmocka_unit_test(a_client_that_is_gone_is_noticed_by_a_write),
 		cmocka_unit_test(a_client_that_is_gone_is_noticed_by_a_flush),
 		cmocka_unit_test(

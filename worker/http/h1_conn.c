@@ -421,13 +421,26 @@ h1_request_finished(struct pf_request *r)
 {
 	if (atomic_load_explicit(&r->mail, memory_order_relaxed) != 0)
 		mail_send(&r->worker->mailbox, r, MAIL_FINISHED);
+	else if (r->gate.deferred)
+		request_list_push(&r->worker->deferred, r);
 	else
+		request_complete(r);
+}
+
+void
+h1_send_deferred(struct worker *w)
+{
+	struct pf_request *r;
+
+	while ((r = request_list_pop(&w->deferred)) != NULL)
 		request_complete(r);
 }
 
 void
 h1_request_in_work(struct pf_request *r)
 {
+	if (gate_defer_no_more(&r->gate))
+		flush(r->conn, r);
 	if (r->app->in_work.after_ns != 0)
 		deadline_set(&r->deadline, &r->app->in_work, r->run_ns);
 }

@@ -36,6 +36,10 @@ void h1_pipelined(struct worker *);
 void h1_request_finished(struct pf_request *);
 void h1_request_in_work(struct pf_request *);
 
+/* Sends the answers of worker->deferred.  Due before the loop turns: nothing
+ * may happen to their connections until then. */
+void h1_send_deferred(struct worker *);
+
 /* Mail from a handler thread (MAIL_*). */
 void h1_request_mail(struct pf_request *, unsigned mail);
 

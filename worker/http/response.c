@@ -175,15 +175,15 @@ add_chunk_end(struct pf_request *r, struct outgoing *o, size_t n, bool last)
 }
 
 static int
-outgoing_send(struct pf_request *r, struct outgoing *o, bool more)
+outgoing_send(struct pf_request *r, struct outgoing *o, enum gate_order order)
 {
 	int result;
 	bool queued;
 
 	pthread_mutex_lock(&r->gate.lock);
-	result = gate_send(&r->gate, o->part, o->n, more);
+	result = gate_send(&r->gate, o->part, o->n, order);
 	r->gate.committed |= result >= 0 && r->response.head_sent;
-	queued = r->gate.first != NULL;
+	queued = r->gate.first != NULL && !r->gate.deferred;
 	pthread_mutex_unlock(&r->gate.lock);
 	for (size_t i = 0; i < o->n; i++)
 		if (o->part[i].release != NULL)
@@ -229,7 +229,8 @@ write_some(struct pf_request *r, const pf_buf *bufs, size_t n, bool last)
 		}
 		add_chunk_end(r, &o, size, last);
 	}
-	return outgoing_send(r, &o, false);
+	last |= r->response.written == r->response.length;
+	return outgoing_send(r, &o, last ? GATE_LAST : GATE_NEXT);
 }
 
 int
@@ -270,6 +271,7 @@ sendfile_some(struct pf_request *r, int fd, int64_t offset, int64_t length,
 {
 	struct outgoing o UNINITIALIZED;
 	bool has_body = !r->response.bodiless && length > 0, queued;
+	enum gate_order then = last ? GATE_LAST : GATE_NEXT;
 	int result = PF_OK;
 
 	o.n = 0;
@@ -277,7 +279,7 @@ sendfile_some(struct pf_request *r, int fd, int64_t offset, int64_t length,
 	if (has_body)
 		add_size_line(r, &o, (size_t)length);
 	if (o.n > 0)
-		result = outgoing_send(r, &o, has_body);
+		result = outgoing_send(r, &o, has_body ? GATE_MORE : then);
 	if (has_body && result >= 0) {
 		pthread_mutex_lock(&r->gate.lock);
 		result = gate_sendfile(&r->gate, fd, offset, length);
@@ -289,7 +291,7 @@ sendfile_some(struct pf_request *r, int fd, int64_t offset, int64_t length,
 	o.n = 0;
 	add_chunk_end(r, &o, (size_t)length, last);
 	if (o.n > 0 && result >= 0 && !r->response.bodiless)
-		result = outgoing_send(r, &o, false);
+		result = outgoing_send(r, &o, then);
 	return result;
 }
 
@@ -380,7 +382,7 @@ respond_small(struct pf_request *r, const struct response_head *h,
 	r->response.ended = true;
 	o.n = 0;
 	add(&o, out, n);
-	return outgoing_send(r, &o, false);
+	return outgoing_send(r, &o, GATE_LAST);
 }
 
 int
@@ -449,7 +451,7 @@ interim_send(struct pf_request *r, const char *p, size_t n)
 
 	o.n = 0;
 	add(&o, p, n);
-	return outgoing_send(r, &o, false);
+	return outgoing_send(r, &o, GATE_NEXT);
 }
 
 void

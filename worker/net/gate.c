@@ -15,6 +15,7 @@
 
 #define COPY_BYTES   4096     /* room a chunk of copied bytes has at least */
 #define SENDFILE_MAX 0x200000 /* bytes a turn, so that nobody starves */
+#define DEFER_MAX    8192 /* bytes whose copy costs less than waking twice */
 
 /* Bytes that wait: copied behind the struct, referenced, or of a file. */
 struct gate_chunk {
@@ -55,6 +56,7 @@ gate_open(struct gate *g, int fd)
 {
 	g->fd = fd;
 	g->abandoned = g->broken = g->committed = g->waited = false;
+	g->may_defer = g->deferred = false;
 	g->sent_bytes = 0;
 }
 
@@ -174,16 +176,29 @@ send_now(struct gate *g, const struct gate_part *parts, size_t n_parts,
 	return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : -1;
 }
 
+static bool
+is_small(const struct gate_part *parts, size_t n_parts)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_parts; i++)
+		n += parts[i].n;
+	return n <= DEFER_MAX;
+}
+
 int
-gate_send(struct gate *g, struct gate_part *parts, size_t n_parts, bool more)
+gate_send(struct gate *g, struct gate_part *parts, size_t n_parts,
+    enum gate_order order)
 {
 	size_t sent = 0;
 
 	pf_assert(n_parts <= GATE_PARTS_MAX);
 	if (g->abandoned)
 		return PF_ECLOSED;
-	if (g->first == NULL && n_parts > 0) {
-		ssize_t n = send_now(g, parts, n_parts, more);
+	if (g->first == NULL && n_parts > 0 && order == GATE_LAST)
+		g->deferred = g->may_defer && is_small(parts, n_parts);
+	if (g->first == NULL && n_parts > 0 && !g->deferred) {
+		ssize_t n = send_now(g, parts, n_parts, order == GATE_MORE);
 
 		if (n < 0)
 			return gate_break(g, PF_ECLOSED);
@@ -289,6 +304,18 @@ queue_flush(struct gate *g, struct gate_chunk **spent)
 	return PF_OK;
 }
 
+bool
+gate_defer_no_more(struct gate *g)
+{
+	bool deferred;
+
+	pthread_mutex_lock(&g->lock);
+	deferred = g->deferred;
+	g->may_defer = g->deferred = false;
+	pthread_mutex_unlock(&g->lock);
+	return deferred;
+}
+
 int
 gate_flush(struct gate *g)
 {
@@ -296,6 +323,7 @@ gate_flush(struct gate *g)
 	int result = PF_ECLOSED;
 
 	pthread_mutex_lock(&g->lock);
+	g->deferred = false;
 	if (!g->abandoned)
 		result = queue_flush(g, &spent);
 	if (g->queued_bytes < GATE_LOW_BYTES)

@@ -32,6 +32,8 @@ struct gate {
 	bool broken;    /* a write failed: the client is gone */
 	bool committed; /* bytes of the final response were taken */
 	bool waited;    /* a handler is in a wait_*: abandoning ends that */
+	bool may_defer; /* the loop flushes soon: see GATE_LAST */
+	bool deferred;  /* what is queued waits for that, not for room */
 	size_t queued_bytes;
 	struct gate_chunk *first, *last;
 	uint64_t sent_bytes; /* all that the kernel took */
@@ -65,18 +67,28 @@ struct gate_part {
 
 #define GATE_PARTS_MAX 64
 
+/* What follows the bytes: anything, more of them at once (MSG_MORE), or
+ * nothing.  Small ones that are the last may wait for the loop, which sends the
+ * answers of several handlers together: whoever reads them is woken once. */
+enum gate_order { GATE_NEXT, GATE_MORE, GATE_LAST };
+
 /*
- * The bytes of all parts, in order; the lock is held.  more: further bytes
- * follow at once (MSG_MORE).  PF_OK; PF_AGAIN: taken, but above HIGH;
- * PF_ECLOSED; PF_ENOMEM: the connection is of no use any more.  A part whose
- * release is still set afterwards is the caller's to release, without the lock:
- * release functions may take locks of their own (Python's GIL).
+ * The bytes of all parts, in order; the lock is held.  PF_OK; PF_AGAIN: taken,
+ * but above HIGH; PF_ECLOSED; PF_ENOMEM: the connection is of no use any more.
+ * A part whose release is still set afterwards is the caller's to release,
+ * without the lock: release functions may take locks of their own (Python's
+ * GIL).
  */
-int gate_send(struct gate *, struct gate_part *, size_t n_parts, bool more);
+int gate_send(struct gate *, struct gate_part *, size_t n_parts,
+    enum gate_order);
 
 /* length bytes of fd from offset; the lock is held.  The fd stays the
  * caller's: what must be queued uses a duplicate.  Results as gate_send. */
 int gate_sendfile(struct gate *, int fd, int64_t offset, int64_t length);
+
+/* The loop, no longer about to flush: nothing is deferred from now on.  Lock
+ * not held.  true: something was, for gate_flush(). */
+bool gate_defer_no_more(struct gate *);
 
 /* The loop: send what is queued.  Lock not held.  PF_OK: all gone; PF_AGAIN:
  * the socket is full; PF_ECLOSED. */
