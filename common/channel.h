@@ -28,6 +28,8 @@ enum channel_kind {
 	/* up: the answer to FORK, one of them */
 	CHANNEL_FORKED,     /* text is its process ID; it waits for GO */
 	CHANNEL_NOT_FORKED, /* text says why */
+	/* up: worker to master, behind those that older masters know */
+	CHANNEL_CLOSED, /* I accept nobody any more */
 	CHANNEL_KIND_END,
 };
 

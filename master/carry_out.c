@@ -119,8 +119,8 @@ commit(struct master *m, unsigned generation)
 	m->committed = true;
 	notify_serving(m, NULL);
 	daemon_report(m->daemon, 0);
-	if (reloaded)
-		master_reload_over(m, generation, RELOAD_DONE, "");
+	m->settling = reloaded;
+	master_reload_settle(m);
 }
 
 static const char *

@@ -50,6 +50,10 @@ on_message(struct child *c, const struct channel_message *m)
 	case CHANNEL_RECYCLE_NOW:
 		ask(c, SUP_RECYCLE_NOW, " at once", m->text);
 		break;
+	case CHANNEL_CLOSED:
+		c->closed = true;
+		master_reload_settle(c->master);
+		break;
 	case CHANNEL_RETIRE:
 	case CHANNEL_QUIT:
 	case CHANNEL_REOPEN:

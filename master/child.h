@@ -28,7 +28,7 @@ struct child {
 	uint64_t requests_before, errors_before;
 	bool leaving;                  /* we told it to go */
 	bool killed;                   /* by us */
-	bool ready;                    /* it said so */
+	bool ready, closed;            /* it said so: accepts, or no more */
 	struct stall stall;            /* does its loop turn? */
 	msec_t stall_timeout;          /* 0: it may stand still */
 	char reason[CHANNEL_TEXT_MAX]; /* why it cannot boot, if it said so */

@@ -171,6 +171,7 @@ master_child_exited(struct master *m, struct child *c, int status)
 	log_exit(m, c, how, sup_wait(m->sup, c->slot, now));
 	child_free(&c);
 	follow(m, plan);
+	master_reload_settle(m);
 }
 
 void

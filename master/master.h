@@ -61,6 +61,7 @@ struct master {
 	struct daemon *daemon;
 	struct control *control; /* NULL: off */
 	struct reload_report last_reload;
+	bool settling; /* it serves; those before it may still accept */
 	uint64_t started_ns;
 	bool is_daemon, committed, over;
 	bool log_is_startup; /* the error log is where errors of the start go */
@@ -91,6 +92,9 @@ void master_child_exited(struct master *, struct child *, int status);
 /* Starts a reload: its generation, on trial or already over; 0: it failed, and
  * last_reload says why. */
 unsigned master_reload(struct master *);
+/* The new generation serves: the reload has ended when no worker of another one
+ * accepts connections.  Is it so? */
+void master_reload_settle(struct master *);
 /* A reload has ended; its generation is 0 if it had none yet. */
 void master_reload_over(struct master *, unsigned generation,
     enum reload_result, const char *reason);

@@ -94,6 +94,35 @@ master_reload_over(struct master *m, unsigned generation,
 	upgrade_reload_over(m);
 }
 
+static bool
+others_accept(const struct master *m)
+{
+	for (unsigned i = 0; i < SUP_SLOTS_MAX; i++) {
+		const struct child *c = m->child[i];
+
+		if (c != NULL && c->generation != m->serving && c->ready &&
+		    !c->closed)
+			return true;
+	}
+	return false;
+}
+
+static void
+settle(struct master *m)
+{
+	if (!m->settling)
+		return;
+	m->settling = false;
+	master_reload_over(m, m->serving, RELOAD_DONE, "");
+}
+
+void
+master_reload_settle(struct master *m)
+{
+	if (!others_accept(m))
+		settle(m);
+}
+
 unsigned
 master_reload(struct master *m)
 {
@@ -102,6 +131,7 @@ master_reload(struct master *m)
 	struct sup_counts counts = sup_count(m->sup);
 	struct deployment *d;
 
+	settle(m); /* of the one before nobody waits for more */
 	if (counts.leaving || counts.stopping) {
 		log_info("reload given up: workers are to stop");
 		master_reload_over(m, 0, RELOAD_FAILED, "workers are to stop");

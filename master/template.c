@@ -158,6 +158,7 @@ on_message(struct template *t, const struct channel_message *m)
 	case CHANNEL_PING:
 	case CHANNEL_FORK:
 	case CHANNEL_GO:
+	case CHANNEL_CLOSED:
 	case CHANNEL_KIND_END: break;
 	}
 	log_warnx("template (%d) sent message %d, which is ours", (int)t->pid,

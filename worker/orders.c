@@ -53,6 +53,10 @@ worker_retire(struct worker *w)
 	limits_stop(&w->limits, w);
 	worker_show(w, SCORE_RETIRING, "retiring");
 	acceptors_close(&w->acceptors);
+	if (channel_send(w->heritage->channel_fd, CHANNEL_CLOSED, "", NULL, 0) <
+		0 &&
+	    errno != EPIPE && errno != ECONNRESET)
+		log_warn("cannot tell the master that no more is accepted");
 	if (grace > 2 * BEFORE_KILL_NS && idle > grace - BEFORE_KILL_NS)
 		idle = grace - BEFORE_KILL_NS;
 	else if (idle > grace / 2)
@@ -121,6 +125,7 @@ on_message(struct worker *w, struct channel_message *m)
 	case CHANNEL_GO:
 	case CHANNEL_FORKED:
 	case CHANNEL_NOT_FORKED:
+	case CHANNEL_CLOSED:
 	case CHANNEL_KIND_END: break;
 	}
 	log_warnx("unexpected message %d from the master", (int)m->kind);

@@ -167,6 +167,28 @@ def test_reload_wait_answers_when_the_new_generation_serves(server):
     assert len(server.workers()) == 3
 
 
+def test_reload_wait_answers_when_no_old_worker_accepts_any_more(start):
+    s = start({"server": {"workers": 1, "stall_timeout": "1h"}}, ready=1)
+    old, = s.workers()
+    os.kill(old, signal.SIGSTOP)
+    with Raw(s) as waiting:
+        waiting.send(b"reload --wait\n")
+        s.wait("generation 2 serves")
+        status = s.status()
+        assert (status["generation"], status["reload"]) == (2, None)
+        os.kill(old, signal.SIGCONT)
+        assert waiting.end()["exit"] == 0
+    assert s.status()["reload"] == "done"
+    wait_gone(old)
+
+
+def test_after_reload_wait_nobody_meets_the_old_generation(server):
+    for generation in range(2, 12):
+        old = set(server.workers())
+        server.control("reload", "--wait")
+        assert {int(server.get("/pid").body) for _ in range(4)}.isdisjoint(old)
+
+
 def test_reload_without_wait_tells_the_generation(server):
     mark = server.mark()
     assert server.control("reload") == "generation 2 is on trial\n"
