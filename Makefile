@@ -3,7 +3,7 @@
 # make check      install what is missing, build, run every test
 # make help       all targets
 #
-# Variables: WITH_SECCOMP=0, CC, CFLAGS (appended last), WERROR=1, PREFIX, DESTDIR, V=1,
+# Variables: LINK_PYTHON=0, WITH_SECCOMP=0, CC, CFLAGS (appended last), WERROR=1, PREFIX, DESTDIR, V=1,
 #   SAN=address,undefined | thread   the same build with sanitizers
 
 VERSION := 0.1.0
@@ -20,6 +20,9 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 SAN          ?=
 PYTHON_PC    ?= python3-embed
+# 0: without build/release/prefork-python3.N, where libpython is linked in: a
+# tenth faster than python3.N.so, but not at an address that nobody can guess
+LINK_PYTHON  ?= 1
 # 0: without server.sandbox
 WITH_SECCOMP ?= $(shell pkg-config --exists libseccomp 2>/dev/null && echo 1 \
   || echo 0)
@@ -53,7 +56,7 @@ MASTER_C := \
   master/listen_tcp.c master/listen_unix.c master/logs.c master/master.c master/notify.c \
   master/oom.c master/pidfile.c master/preforkctl/ask.c \
   master/preforkctl/record.c master/preforkctl/render.c master/priv.c \
-  master/reload.c master/self_test.c master/signals.c master/spawn.c \
+  master/program.c master/reload.c master/self_test.c master/signals.c master/spawn.c \
   master/stall.c master/state.c master/supervisor.c \
   master/supervisor_image.c master/supervisor_rules.c master/template.c \
   master/upgrade.c \
@@ -75,7 +78,7 @@ WORKER_C := \
   worker/http/static_condition.c worker/http/static_file.c \
   worker/http/static_path.c worker/http/static_range.c \
   worker/http/status.c worker/http/uri.c \
-  worker/limits.c worker/mail.c worker/module.c worker/monitor.c \
+  worker/limits.c worker/mail.c worker/module.c worker/module_path.c worker/monitor.c \
   worker/net/accept.c worker/net/deadline.c worker/net/gate.c \
   worker/net/peer.c worker/net/per_ip.c worker/net/proxy_protocol.c worker/net/share.c \
   worker/orders.c worker/pool.c worker/python_module.c worker/ready.c worker/report.c worker/request.c worker/request_info.c \
@@ -137,6 +140,12 @@ PYTHON_CFLAGS := $(call system,$(call pkg,--cflags,$(PYTHON_PC),))
 PYTHON_LIBS   := $(call pkg,--libs,$(PYTHON_PC),)
 PYTHON_MINOR  := $(call pkg,--modversion,$(PYTHON_PC),)
 PYTHON_PREFIX := $(call pkg,--variable=exec_prefix,$(PYTHON_PC),)
+# libpython as an archive, what it needs, and how programs are linked with it
+PYTHON_VARS   := $(shell $(PYTHON_PREFIX)/bin/python$(PYTHON_MINOR) -c \
+  'import sysconfig; print(*map(sysconfig.get_config_var, \
+  ("LIBPL", "LIBRARY", "LIBS", "SYSLIBS", "MODLIBS")))' 2>/dev/null)
+PYTHON_A      := $(wildcard $(word 1,$(PYTHON_VARS))/$(word 2,$(PYTHON_VARS)))
+PYTHON_A_LIBS := $(wordlist 3,99,$(PYTHON_VARS))
 ifeq ($(WITH_SECCOMP),1)
 SECCOMP_CFLAGS := $(call system,$(call pkg,--cflags,libseccomp,))
 SECCOMP_LIBS   := $(call pkg,--libs,libseccomp,-lseccomp)
@@ -188,6 +197,8 @@ CTL        := $(BUILD)/preforkctl
 MODULE_SO  := $(MODULES:%=$(BUILD)/modules/%.so)
 PYTHON_SO  := $(PYTHON_MINOR:%=$(BUILD)/modules/python%.so)
 PYTHON_LINK := $(BUILD)/modules/python3.so
+PYTHON_BIN := $(if $(and $(filter 1,$(LINK_PYTHON)),$(PYTHON_A), \
+  $(filter release clang,$(notdir $(BUILD)))),$(BUILD)/prefork-python$(PYTHON_MINOR))
 DOCGEN     := $(DOCGEN_C:%.c=$(BUILD)/tools/%)
 TESTS      := $(TEST_C:tests/unit/%.c=$(BUILD)/unit/%)
 TESTMOD_SO := $(foreach c,$(TESTMOD_C),$(BUILD)/tests/$(basename \
@@ -210,7 +221,7 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
   check-docs docs tidy analyze fuzz fuzz-run fuzzers bench bench-fibonacci bench-parser bench-wsgi soak install \
   uninstall clean check-fresh coverage deps deps-check test-programs FORCE
 
-all: $(BIN) $(CTL) $(MODULE_SO) $(PYTHON_SO)
+all: $(BIN) $(CTL) $(MODULE_SO) $(PYTHON_SO) $(PYTHON_BIN)
 ifeq ($(PYTHON_SO),)
 	@echo 'prefork: not built: the Python module ($(PYTHON_PC) is missing)'
 endif
@@ -269,6 +280,7 @@ endef
 $(foreach m,$(MODULES),$(eval $(call module-rule,$(m))))
 
 # The Python module stays in the process: its threads may outlive it.
+PYTHON_O := $(PYTHON_C:worker/modules/python/%.c=$(BUILD)/obj/python$(PYTHON_MINOR)/%.o)
 python_flags := -fPIC $(PYTHON_CFLAGS) \
   -DPYTHON_EXECUTABLE='"$(PYTHON_PREFIX)/bin/python$(PYTHON_MINOR)"'
 $(BUILD)/obj/python$(PYTHON_MINOR)/%.o: worker/modules/python/%.c $(BUILD)/flags
@@ -276,10 +288,14 @@ $(BUILD)/obj/python$(PYTHON_MINOR)/%.o: worker/modules/python/%.c $(BUILD)/flags
 	$(call compile,$(python_flags))
 $(BUILD)/obj/python$(PYTHON_MINOR)/interpreter.o: \
   worker/modules/python/bootstrap.py
-$(PYTHON_SO): $(PYTHON_C:worker/modules/python/%.c=$(BUILD)/obj/python$(PYTHON_MINOR)/%.o)
+$(PYTHON_SO): $(PYTHON_O)
 	@mkdir -p $(@D)
 	$(call link,-shared -Wl$(comma)-z$(comma)nodelete $^ $(PYTHON_LIBS))
 	$(if $(filter python3-embed,$(PYTHON_PC)),@ln -sf $(@F) $(PYTHON_LINK))
+# Extension modules find libpython in the program, all of it.
+$(PYTHON_BIN): $(MAIN_C:%.c=$(BUILD)/obj/%.o) $(PYTHON_O) $(LIB)
+	$(call link,-no-pie -rdynamic $(filter %.o,$^) -Wl$(comma)--whole-archive \
+	  $(PYTHON_A) -Wl$(comma)--no-whole-archive $(LIB) $(PF_LIBS) $(PYTHON_A_LIBS))
 
 # tests/DIR/mod_NAME.c is a module that tests or benchmarks load.
 define testmod-rule
@@ -502,6 +518,7 @@ install: all
 	  $(DESTDIR)$(LIBDIR)/prefork/modules
 	[ ! -e $(PYTHON_LINK) ] || cp -d $(PYTHON_LINK) \
 	  $(DESTDIR)$(LIBDIR)/prefork/modules
+	$(if $(PYTHON_BIN),install -m 755 $(PYTHON_BIN) $(DESTDIR)$(LIBDIR)/prefork)
 	install -m 644 worker/include/prefork/module.h \
 	  worker/include/prefork/headers.def $(DESTDIR)$(INCDIR)/prefork
 	install -m 644 conf/server.ini $(DESTDIR)$(DOCDIR)/server.ini
@@ -515,7 +532,8 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/prefork $(DESTDIR)$(BINDIR)/preforkctl
 	rm -f $(MODULES:%=$(DESTDIR)$(LIBDIR)/prefork/modules/%.so) \
-	  $(DESTDIR)$(LIBDIR)/prefork/modules/python3*.so
+	  $(DESTDIR)$(LIBDIR)/prefork/modules/python3*.so \
+	  $(DESTDIR)$(LIBDIR)/prefork/prefork-python3*
 	rm -f $(DESTDIR)$(INCDIR)/prefork/module.h \
 	  $(DESTDIR)$(INCDIR)/prefork/headers.def
 	rm -f $(DESTDIR)$(DOCDIR)/server.ini $(SITE:%=$(DESTDIR)$(DOCDIR)/%)

@@ -16,6 +16,7 @@
 #include "master/daemon.h"
 #include "master/image.h"
 #include "master/master.h"
+#include "master/program.h"
 #include "master/wrap.h"
 
 #define EXIT_CONFIG  1
@@ -203,11 +204,14 @@ check_state(int state_fd)
 }
 
 static int
-load_and_go(struct command *c)
+load_and_go(struct command *c, char **argv)
 {
 	struct settings *settings;
-	int status = 0, state_fd = image_take_fd();
+	int status = 0, state_fd;
 
+	if (c->mode != MODE_PRINT)
+		program_change(&c->source, argv);
+	state_fd = image_take_fd();
 	activation_take();
 	if (c->source.target != NULL && access(c->source.target, F_OK) == 0)
 		c->source.target =
@@ -254,6 +258,7 @@ main(int argc, char **argv)
 
 	open_standard_streams();
 	title_init(argc, argv);
+	program_take();
 	c.opts = calloc((size_t)argc + 1, sizeof *c.opts);
 	if (c.opts == NULL)
 		fatal("cannot start");
@@ -267,7 +272,7 @@ main(int argc, char **argv)
 		case MODE_HELP: print_help(stdout); break;
 		case MODE_SERVE:
 		case MODE_TEST:
-		case MODE_PRINT: status = load_and_go(&c); break;
+		case MODE_PRINT: status = load_and_go(&c, argv); break;
 		}
 	free(c.opts);
 	free(c.own_file);

@@ -19,69 +19,6 @@
 /* -t -c FILE -- TARGET, the program itself, and the NULL. */
 #define ARGUMENTS_OTHER 7
 
-/* ---- which program ------------------------------------------------------- */
-
-static bool
-is_what_we_run(const char *path)
-{
-	struct stat us, there;
-
-	return stat("/proc/self/exe", &us) == 0 && stat(path, &there) == 0 &&
-	    us.st_dev == there.st_dev && us.st_ino == there.st_ino;
-}
-
-/* directory/name as an absolute path, if that is what we run. */
-static char *
-find_in(const char *directory, size_t n, const char *name)
-{
-	char *cwd = NULL, *path = NULL;
-	bool relative = n == 0 || directory[0] != '/';
-
-	if (relative && (cwd = getcwd(NULL, 0)) == NULL)
-		return NULL;
-	if (asprintf(&path, "%s%s%.*s%s%s", relative ? cwd : "",
-		relative ? "/" : "", (int)n, directory, n > 0 ? "/" : "",
-		name) < 0)
-		path = NULL;
-	free(cwd);
-	if (path != NULL && is_what_we_run(path))
-		return path;
-	free(path);
-	return NULL;
-}
-
-static char *
-find_by_name(const char *name)
-{
-	const char *slash = strrchr(name, '/'), *path;
-	char *found = NULL;
-	size_t n;
-
-	if (slash != NULL)
-		return find_in(name, (size_t)(slash - name), slash + 1);
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
-	path = getenv("PATH");
-	while (path != NULL && found == NULL) {
-		n = strcspn(path, ":");
-		found = find_in(path, n, name);
-		path = path[n] == ':' ? path + n + 1 : NULL;
-	}
-	return found;
-}
-
-char *
-self_find(void)
-{
-	const char *name = program_invocation_name;
-	char *found = find_by_name(name);
-
-	if (found == NULL)
-		found = realpath("/proc/self/exe", NULL);
-	if (found == NULL && name[0] == '/')
-		found = strdup(name); /* replaced since, like in an upgrade */
-	return found;
-}
-
 /* ---- how it is called ---------------------------------------------------- */
 
 /* Not the command line of our own start: its names may have been relative to a

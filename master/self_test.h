@@ -16,8 +16,4 @@ void self_exec(const struct master *, int state_fd, bool test);
  * and errno. */
 pid_t self_test_start(struct master *, int state_fd, int *out_fd);
 
-/* The file that this process runs as it was named at the start: NULL or the
- * caller's to free.  A link stays a link, so that it may lead to a new file. */
-char *self_find(void);
-
 #endif

@@ -14,6 +14,7 @@
 #include "master/exit_text.h"
 #include "master/image.h"
 #include "master/master.h"
+#include "master/program.h"
 #include "master/self_test.h"
 #include "master/template.h"
 #include "master/upgrade.h"
@@ -23,7 +24,7 @@
 void
 upgrade_init(struct upgrade *u)
 {
-	*u = (struct upgrade){ .program = self_find(), .out_fd = -1 };
+	*u = (struct upgrade){ .program = program_find(), .out_fd = -1 };
 }
 
 void

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/assert.h"
 #include "common/log.h"
@@ -12,7 +11,7 @@
 #include "worker/app.h"
 #include "worker/http/h1_conn.h"
 #include "worker/http/static.h"
-#include "worker/python_module.h"
+#include "worker/module_path.h"
 #include "worker/request.h"
 #include "worker/worker.h"
 
@@ -25,35 +24,7 @@ struct failure {
 	size_t size;
 };
 
-/* ---- finding and loading ----------------------------------------------- */
-
-/* modules/NAME beside the executable, so that a build tree serves itself. */
-static bool
-beside_executable(const char *name, char *out, size_t size)
-{
-	char exe[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-	char *slash;
-
-	if (n <= 0)
-		return false;
-	exe[n] = '\0';
-	slash = strrchr(exe, '/');
-	if (slash == NULL)
-		return false;
-	*slash = '\0';
-	return (size_t)snprintf(out, size, "%s/modules/%s", exe, name) < size &&
-	    access(out, R_OK) == 0;
-}
-
-static void
-module_path(const char *target, char *out, size_t size)
-{
-	if (strchr(target, '/') != NULL)
-		snprintf(out, size, "%s", target);
-	else if (!beside_executable(target, out, size))
-		snprintf(out, size, "%s/%s", PREFORK_MODULE_DIR, target);
-}
+/* ---- loading ------------------------------------------------------------ */
 
 /* The module's table, whole: what it does not know of is absent. */
 static const char *
@@ -94,8 +65,13 @@ dlopen_text(const char *path)
 static const char *
 module_open(struct module *m)
 {
-	const pf_module *theirs;
+	const pf_module *theirs = module_linked_in(m->path);
+	const char *why = module_unloadable(m->path);
 
+	if (theirs != NULL)
+		return module_adopt(m, theirs);
+	if (why != NULL)
+		return why;
 	m->handle = dlopen(m->path, RTLD_NOW | RTLD_LOCAL);
 	if (m->handle == NULL)
 		return dlopen_text(m->path);
@@ -123,32 +99,6 @@ module_find(struct apps *apps, const char *path)
 	return NULL;
 }
 
-/* The file of an app's module, links followed, so that the same one is never
- * loaded twice.  false: the reason is in f. */
-static bool
-app_module_path(const struct app_settings *s, char path[PATH_MAX],
-    struct failure *f)
-{
-	char name[64], found[PATH_MAX], why[PATH_MAX + 256];
-
-	if (s->type == APP_STATIC) {
-		snprintf(path, PATH_MAX, "static files");
-		return true;
-	}
-	if (s->type == APP_MODULE) {
-		module_path(s->target, found, sizeof found);
-	} else if (python_module_name(s->venv, name, sizeof name, why,
-		       sizeof why) == 0) {
-		module_path(name, found, sizeof found);
-	} else {
-		snprintf(f->text, f->size, "app %s: %s", s->name, why);
-		return false;
-	}
-	if (realpath(found, path) == NULL)
-		snprintf(path, PATH_MAX, "%s", found); /* dlopen says why */
-	return true;
-}
-
 /* The module of an app, loaded once however many apps it serves. */
 static struct module *
 module_get(struct apps *apps, const struct app_settings *s, struct failure *f)
@@ -157,7 +107,7 @@ module_get(struct apps *apps, const struct app_settings *s, struct failure *f)
 	struct module *m;
 	const char *why;
 
-	if (!app_module_path(s, path, f))
+	if (!module_path(s, path, f->text, f->size))
 		return NULL;
 	m = module_find(apps, path);
 	if (m != NULL)

@@ -2,6 +2,8 @@
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct heritage;
@@ -26,5 +28,10 @@ int template_main(const struct heritage *);
  * 0, or a worker_exit with the reason in err.  Call it in a child: a module may
  * crash. */
 int worker_check(const struct settings *, char *err, size_t err_size);
+
+/* The program, other than this one, that has the module of one of the apps
+ * linked in: workers run better in it.  false: none is installed, or it is this
+ * one. */
+bool worker_program(const struct settings *, char path[PATH_MAX]);
 
 #endif

@@ -28,6 +28,8 @@ libpython_for_all(pf_app *app)
 {
 	Dl_info info;
 
+	if (dlsym(RTLD_DEFAULT, "Py_InitializeFromConfig") != NULL)
+		return 0; /* it is linked into this program */
 	if (dladdr((void *)(uintptr_t)Py_InitializeFromConfig, &info) != 0 &&
 	    dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD) !=
 		NULL)

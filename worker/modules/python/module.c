@@ -4,6 +4,14 @@
 
 #include "python.h"
 
+/* Linked into the program itself, it stands for this file (see
+ * worker/module_path.c); nobody sees it in the file. */
+#define TEXT_OF(n) TEXT(n)
+#define TEXT(n)    #n
+extern const char prefork_linked_in[];
+const char prefork_linked_in[] =
+    "python" TEXT_OF(PY_MAJOR_VERSION) "." TEXT_OF(PY_MINOR_VERSION) ".so";
+
 /* A Python with nothing in it costs 10 ms and 5 MiB; it starts with the first
  * app and is shared by all of this worker. */
 static int
