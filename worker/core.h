@@ -14,6 +14,7 @@
 #include "worker/baton.h"
 #include "worker/http/access_log.h"
 #include "worker/http/h1_parse.h"
+#include "worker/idle.h"
 #include "worker/limits.h"
 #include "worker/mail.h"
 #include "worker/net/accept.h"
@@ -69,6 +70,7 @@ struct worker {
 	bool finished;           /* nothing is left to do: threads leave */
 	enum channel_kind asked; /* for a successor; 0: not yet */
 	struct limits limits;
+	struct idle idle;
 	struct warmup warmup;
 	int status;      /* enum worker_exit, as it ends */
 	ev_timer orphan; /* the master is gone */

@@ -61,6 +61,7 @@ request_new(struct worker *w, struct conn *c)
 			return NULL;
 	}
 	w->n_requests++;
+	idle_over(w);
 	r->conn = c;
 	r->app = NULL;
 	atomic_store_explicit(&r->phase, 0, memory_order_relaxed);

@@ -130,6 +130,7 @@ loop_watchers_start(struct worker *w)
 	w->turn.data = w;
 	ev_check_start(w->loop, &w->turn);
 	mailbox_init(&w->mailbox, w->loop, h1_request_mail);
+	idle_init(&w->idle, w);
 	orders_start(w);
 }
 

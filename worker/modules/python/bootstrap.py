@@ -6,12 +6,11 @@ use for it.  threading is not: the thread that imports it is the main one."""
 
 import atexit
 import gc
-import importlib
-import importlib.machinery
 import io
 import os
 import sys
 import threading
+from _frozen_importlib_external import PathFinder
 
 CO_COROUTINE = 0x80  # inspect.CO_COROUTINE
 
@@ -137,8 +136,7 @@ def log_exception(kind, value, trace):
 
 def is_ours(frame):
     name = frame.f_code.co_filename
-    return (name in (__file__, importlib.__file__)
-            or name.startswith("<frozen importlib"))
+    return name == __file__ or name.startswith("<frozen importlib")
 
 
 def own_frames_off(trace):
@@ -165,13 +163,14 @@ def import_module(name):
     """There is one module of each name: another's is not this application's."""
     top = name.partition(".")[0]
     there = getattr(sys.modules.get(top), "__spec__", None)
-    found = importlib.machinery.PathFinder.find_spec(top)
+    found = PathFinder.find_spec(top)
     if (there and found and there.origin and found.origin
             and os.path.realpath(there.origin)
             != os.path.realpath(found.origin)):
         raise Refusal(f"cannot import {found.origin}: a module {top} is here "
                       f"already, from {there.origin}")
-    return importlib.import_module(name)
+    __import__(name)
+    return sys.modules[name]
 
 
 def import_file(path):
