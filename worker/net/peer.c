@@ -9,17 +9,6 @@
 #define MAPPED 12 /* bytes before the IPv4 address in a mapped one */
 
 void
-peer_set(struct peer *p, const struct sockaddr *sa)
-{
-	*p = (struct peer){ 0 };
-	switch (sa->sa_family) {
-	case AF_INET: memcpy(&p->v4, sa, sizeof p->v4); break;
-	case AF_INET6: memcpy(&p->v6, sa, sizeof p->v6); break;
-	default: p->family = AF_UNIX;
-	}
-}
-
-void
 peer_set_ip(struct peer *p, sa_family_t family, const void *ip, uint16_t port)
 {
 	static const unsigned char
@@ -38,6 +27,24 @@ peer_set_ip(struct peer *p, sa_family_t family, const void *ip, uint16_t port)
 	} else {
 		memcpy(&p->v6.sin6_addr, bytes, sizeof p->v6.sin6_addr);
 		p->v6.sin6_port = htons(port);
+	}
+}
+
+/* A socket for both families, such as systemd makes of a port alone, names its
+ * IPv4 peers by mapped addresses. */
+void
+peer_set(struct peer *p, const struct sockaddr *sa)
+{
+	struct sockaddr_in6 v6;
+
+	*p = (struct peer){ 0 };
+	switch (sa->sa_family) {
+	case AF_INET: memcpy(&p->v4, sa, sizeof p->v4); break;
+	case AF_INET6:
+		memcpy(&v6, sa, sizeof v6);
+		peer_set_ip(p, AF_INET6, &v6.sin6_addr, ntohs(v6.sin6_port));
+		break;
+	default: p->family = AF_UNIX;
 	}
 }
 
