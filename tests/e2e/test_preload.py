@@ -532,6 +532,20 @@ def test_python_is_imported_once_and_what_is_random_differs(start, tmp_path):
 
 
 @python
+def test_the_main_thread_has_the_native_id_of_its_worker(start, tmp_path):
+    """It had that of the template, which is no thread of the worker."""
+    (tmp_path / "shop.py").write_text(
+        "import os, threading\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    main = threading.main_thread()\n"
+        "    return [f'{os.getpid()} {main.native_id}'.encode()]\n")
+    s = start(on({"type": "wsgi", "target": "shop"}))
+    pid, native_id = map(int, s.get("/").body.split())
+    assert pid in s.workers() and native_id == pid
+
+
+@python
 def test_python_workers_share_what_was_imported(start, tmp_path):
     """Walking over it leaves it shared as far as the counts allow: much less is
     the worker's own than there is."""
