@@ -361,9 +361,10 @@ template_spawn(struct master *m, unsigned slot, struct deployment *d)
 	}
 	spawn_announce(m, slot, d->generation);
 	t->waiting[t->n_waiting++] = slot;
-	if (ask_for_first(t) == 0)
+	/* behind others it has its turn when ask() is through with them */
+	if (t->n_waiting > 1 || ask_for_first(t) == 0)
 		return 0;
-	give_back(t, 0); /* it is the only one */
+	give_back(t, 0);
 	return -1;
 }
 
