@@ -6,7 +6,9 @@
 
 #include "conf/trust.h"
 
-#define MAPPED 12 /* bytes before the IPv4 address in a mapped one */
+#define MAPPED     12 /* bytes before the IPv4 address in a mapped one */
+#define PORT_CHARS 5
+#define PORT_MAX   65535u
 
 void
 peer_set_ip(struct peer *p, sa_family_t family, const void *ip, uint16_t port)
@@ -62,6 +64,22 @@ peer_set_text(struct peer *p, sa_family_t family, struct str ip, uint16_t port)
 		return false;
 	peer_set_ip(p, family, bytes, port);
 	return true;
+}
+
+bool
+peer_port_read(struct str s, uint16_t *out)
+{
+	unsigned port = 0;
+
+	if (s.n == 0 || s.n > PORT_CHARS)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return false;
+		port = port * 10 + (unsigned)(s.p[i] - '0');
+	}
+	*out = (uint16_t)port;
+	return port <= PORT_MAX;
 }
 
 static const void *
