@@ -14,8 +14,8 @@ import pytest
 
 from prefork import (BUILD, PATIENCE, PROBE, READY, Client, Load, preforkctl, processes,
                      stat_of, title_of, wait_gone)
-from test_upgrade import NEWER, TAKEN, Installed
 from testmods import memory_kib, module
+from upgrades import NEWER, TAKEN, Installed
 
 TEMPLATE = r"template \((\d+)\) ready, generation (\d+)"
 python = pytest.mark.skipif(not (BUILD / "modules/python3.so").exists(),
