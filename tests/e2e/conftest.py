@@ -49,6 +49,13 @@ def server(start):
 
 
 @pytest.fixture
+def preload():
+    """server.preload of an application that is shared by tests; one that is to
+    see both has the mark applications.loaded."""
+    return "no"
+
+
+@pytest.fixture
 def program(tmp_path):
     """The file that a server is started from, when another one follows it."""
     return upgrades.Installed(tmp_path / "prefork")
