@@ -8,6 +8,8 @@
 #include "common/channel.h"
 #include "common/fd.h"
 
+#define HEARD_AT_ONCE 16
+
 /* The message on the wire: the kind, then the text without its NUL. */
 struct wire {
 	uint32_t kind;
@@ -82,11 +84,17 @@ take_fds(struct msghdr *m, struct channel_message *out)
 	memcpy(out->fd, CMSG_DATA(c), n * sizeof(int));
 }
 
+static void
+close_fds(struct channel_message *m)
+{
+	for (size_t i = 0; i < CHANNEL_FDS_MAX; i++)
+		fd_close(&m->fd[i]);
+}
+
 static int
 refuse(struct channel_message *out)
 {
-	for (size_t i = 0; i < CHANNEL_FDS_MAX; i++)
-		fd_close(&out->fd[i]);
+	close_fds(out);
 	errno = EPROTO;
 	return -1;
 }
@@ -121,5 +129,21 @@ channel_receive(int fd, struct channel_message *out)
 	out->kind = (enum channel_kind)wire.kind;
 	memcpy(out->text, wire.text, text_n);
 	out->text[text_n] = '\0';
+	return 1;
+}
+
+int
+channel_hear(const int *fd, channel_heard_fn *heard, void *ud)
+{
+	struct channel_message m;
+
+	for (int n = 0; n < HEARD_AT_ONCE && *fd >= 0; n++) {
+		int got = channel_receive(*fd, &m);
+
+		if (got <= 0)
+			return got < 0 && errno == EAGAIN ? 1 : got;
+		heard(ud, &m);
+		close_fds(&m);
+	}
 	return 1;
 }

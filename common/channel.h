@@ -53,4 +53,11 @@ int channel_send(int fd, enum channel_kind, const char *text, const int *fds,
 /* 1: *out is a message; 0: EOF; -1 and errno (EAGAIN: nothing waits). */
 int channel_receive(int fd, struct channel_message *out);
 
+/* What it takes of the message's fds it replaces by -1. */
+typedef void channel_heard_fn(void *ud, struct channel_message *);
+/* Hands over what waits, up to a bound: whoever chatters must not keep a loop
+ * from all else.  heard may close *fd and leave -1, which ends it.  1: more may
+ * come; 0: EOF; -1 and errno. */
+int channel_hear(const int *fd, channel_heard_fn *heard, void *ud);
+
 #endif

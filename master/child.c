@@ -14,9 +14,7 @@
 #include "master/master.h"
 #include "master/watch.h"
 
-/* A worker that chatters must not keep the master from its signals. */
-#define MESSAGES_AT_ONCE 16
-#define NUMBER_BASE      10
+#define NUMBER_BASE 10
 
 static void
 ask(struct child *c, enum sup_event_kind what, const char *when,
@@ -29,8 +27,9 @@ ask(struct child *c, enum sup_event_kind what, const char *when,
 }
 
 static void
-on_message(struct child *c, const struct channel_message *m)
+on_message(void *child, struct channel_message *m)
 {
+	struct child *c = child;
 	struct sup_event ev = { .slot = c->slot };
 
 	switch (m->kind) {
@@ -68,11 +67,6 @@ on_message(struct child *c, const struct channel_message *m)
 		    c->slot, (int)c->pid, (int)m->kind);
 		break;
 	}
-	for (size_t i = 0; i < CHANNEL_FDS_MAX; i++) {
-		int fd = m->fd[i];
-
-		fd_close(&fd);
-	}
 }
 
 static void
@@ -85,22 +79,12 @@ stop_listening(struct child *c)
 void
 child_listen(struct child *c)
 {
-	struct channel_message m;
+	int more = channel_hear(&c->channel_fd, on_message, c);
 
-	for (int n = 0; n < MESSAGES_AT_ONCE && c->channel_fd >= 0; n++) {
-		int got = channel_receive(c->channel_fd, &m);
-
-		if (got > 0) {
-			on_message(c, &m);
-			continue;
-		}
-		if (got < 0 && errno == EAGAIN)
-			return;
-		if (got < 0)
-			log_warn("channel of worker %u (%d)", c->slot,
-			    (int)c->pid);
+	if (more < 0)
+		log_warn("channel of worker %u (%d)", c->slot, (int)c->pid);
+	if (more <= 0)
 		stop_listening(c);
-	}
 }
 
 static void

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +132,6 @@ state_fd(struct state *s, const char *name, int *fd)
 {
 	uint64_t n = (uint64_t)((int64_t)*fd + 1);
 
-	state_bounded(s, name, &n, INT16_MAX * (uint64_t)INT16_MAX);
+	state_bounded(s, name, &n, INT_MAX);
 	*fd = (int)n - 1;
 }

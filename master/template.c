@@ -131,7 +131,7 @@ on_forked(struct template *t, const char *text)
 }
 
 static void
-on_message(struct template *t, const struct channel_message *m)
+take(struct template *t, const struct channel_message *m)
 {
 	switch (m->kind) {
 	case CHANNEL_READY:
@@ -166,6 +166,13 @@ on_message(struct template *t, const struct channel_message *m)
 }
 
 static void
+on_message(void *template, struct channel_message *m)
+{
+	take(template, m);
+	ask(template);
+}
+
+static void
 stop_listening(struct template *t)
 {
 	ev_io_stop(t->master->loop, &t->io);
@@ -175,22 +182,12 @@ stop_listening(struct template *t)
 static void
 listen_to(struct template *t)
 {
-	struct channel_message m;
+	int more = channel_hear(&t->channel_fd, on_message, t);
 
-	while (t->channel_fd >= 0) {
-		int got = channel_receive(t->channel_fd, &m);
-
-		if (got > 0) {
-			on_message(t, &m);
-			ask(t);
-			for (size_t i = 0; i < CHANNEL_FDS_MAX; i++)
-				fd_close(&m.fd[i]);
-			continue;
-		}
-		if (got < 0 && errno == EAGAIN)
-			return;
+	if (more < 0)
+		log_warn("channel of template (%d)", (int)t->pid);
+	if (more <= 0)
 		stop_listening(t);
-	}
 }
 
 static void
@@ -364,9 +361,10 @@ template_spawn(struct master *m, unsigned slot, struct deployment *d)
 	}
 	spawn_announce(m, slot, d->generation);
 	t->waiting[t->n_waiting++] = slot;
-	if (ask_for_first(t) == 0)
+	/* behind others it has its turn when ask() is through with them */
+	if (t->n_waiting > 1 || ask_for_first(t) == 0)
 		return 0;
-	give_back(t, 0); /* it is the only one */
+	give_back(t, 0);
 	return -1;
 }
 

@@ -103,8 +103,10 @@ orders_reopen_logs(struct channel_message *m, int access_log_fd)
 /* ---- what it says ------------------------------------------------------ */
 
 static void
-on_message(struct worker *w, struct channel_message *m)
+on_message(void *worker, struct channel_message *m)
 {
+	struct worker *w = worker;
+
 	switch (m->kind) {
 	case CHANNEL_RETIRE: worker_retire(w); return;
 	case CHANNEL_QUIT:
@@ -158,14 +160,10 @@ static void
 on_channel(struct ev_loop *loop, ev_io *io, int revents)
 {
 	struct worker *w = io->data;
-	struct channel_message m;
-	int n;
 
 	(void)loop;
 	(void)revents;
-	while ((n = channel_receive(io->fd, &m)) > 0)
-		on_message(w, &m);
-	if (n == 0 || (errno != EAGAIN && errno != EINTR))
+	if (channel_hear(&io->fd, on_message, w) <= 0)
 		on_master_gone(w);
 }
 

@@ -10,12 +10,11 @@ import pathlib
 import re
 import subprocess
 import sys
-import tempfile
 
-import bench
-from bench import (BUILD, CONNECTIONS, RAW, ROOT, Service, await_connections,
-                   fight, free_port, output, pss_kib, report, responder,
-                   saturated)
+import services
+from bench import CONNECTIONS, await_connections, fight, report, saturated
+from services import (BUILD, RAW, ROOT, Service, free_port, output, pss_kib,
+                      responder)
 
 VENV = ROOT / "build/venv-bench"
 APPS = pathlib.Path(__file__).parent
@@ -38,7 +37,7 @@ bjoern.run()
 def prefork(app, workers=2, cpu=None, **server):
     port = free_port()
     settings = {"bind": f"127.0.0.1:{port}", "workers": workers, **server}
-    file = pathlib.Path(bench.work) / f"prefork-{port}.ini"
+    file = pathlib.Path(services.work) / f"prefork-{port}.ini"
     file.write_text(
         "[server]\n" + "".join(f"{k} = {v}\n" for k, v in settings.items())
         + "[log]\nlevel = warn\n[app:bench]\ntype = wsgi\n"
@@ -213,8 +212,7 @@ def main():
     names = sys.argv[1:] or list(ALL)
     if unknown := [n for n in names if n not in ALL]:
         sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join(ALL)}")
-    with tempfile.TemporaryDirectory() as bench.work:
-        os.chmod(bench.work, 0o755)
+    with services.workplace():
         for name in names:
             ALL[name]()
 

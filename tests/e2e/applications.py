@@ -7,11 +7,14 @@ import os
 import pathlib
 import re
 import shutil
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
-from prefork import PATIENCE, ROOT
+import pytest
+
+from prefork import BUILD, PATIENCE, ROOT
 
 VENV = ROOT / "build/venv"
 
@@ -27,6 +30,21 @@ def app(target, folder, **more):
     """The section of an application in a folder."""
     return {"type": "wsgi", "target": target, "venv": VENV,
             "pythonpath": folder, **more}
+
+
+# Of a test whose fixtures take `preload`: both ways to load an application.
+loaded = pytest.mark.parametrize("preload", ["no", "yes"])
+
+
+def settled(server, workers=2):
+    """With preload, they are ready a moment before they are the master's."""
+    if BUILD.name == "tsan":
+        server.allow("preload: 1 thread ")  # its own
+    deadline = time.monotonic() + PATIENCE
+    while len(server.workers()) < workers:
+        assert time.monotonic() < deadline
+        os.sched_yield()
+    return server
 
 
 class Visitor:

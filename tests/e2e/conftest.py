@@ -8,6 +8,7 @@ import pytest
 
 import prefork
 import testmods
+import upgrades
 import wsgi
 
 LIMIT_S = 180 if prefork.SANITIZED else 60
@@ -45,6 +46,19 @@ def start(tmp_path):
 def server(start):
     """Two workers with the probe module."""
     return start({})
+
+
+@pytest.fixture
+def preload():
+    """server.preload of an application that is shared by tests; one that is to
+    see both has the mark applications.loaded."""
+    return "no"
+
+
+@pytest.fixture
+def program(tmp_path):
+    """The file that a server is started from, when another one follows it."""
+    return upgrades.Installed(tmp_path / "prefork")
 
 
 class Gate:

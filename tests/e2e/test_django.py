@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 
-from applications import (VENV, Visitor, app, copy_of, multipart, pieces,
-                          positions)
+from applications import (VENV, Visitor, app, copy_of, loaded, multipart,
+                          pieces, positions, settled)
 from browser import BINARY, Browser
 from prefork import PATIENCE, READY, Load, wait_gone
 
@@ -38,20 +38,21 @@ def made(tmp_path_factory):
 
 
 class Site:
-    def __init__(self, start, tmp_path, made):
+    def __init__(self, start, tmp_path, made, preload):
         self.folder = copy_of("django_site", tmp_path)
         self.data = tmp_path / "data"
         self.data.mkdir()
         (self.data / "site.db").write_bytes((made / "site.db").read_bytes())
-        self.server = start({
-            "server": {"env.SITE_SECRET_KEY": "not very",
+        self.server = settled(start({
+            "server": {"preload": preload,
+                       "env.SITE_SECRET_KEY": "not very",
                        "env.SITE_DATA": self.data,
                        "env.PYTHONDONTWRITEBYTECODE": "1",
                        "request_timeout": 0},
             "http": {"max_body": "32M"},
             "app:site": app("website.wsgi", self.folder),
             "app:static": {"type": "static", "target": made / "static",
-                           "mount": "/static"}})
+                           "mount": "/static"}}))
 
     def visitor(self):
         return Person(self.server)
@@ -89,8 +90,8 @@ class Person(Visitor):
 
 
 @pytest.fixture
-def site(start, tmp_path, made):
-    return Site(start, tmp_path, made)
+def site(start, tmp_path, made, preload):
+    return Site(start, tmp_path, made, preload)
 
 
 @pytest.fixture
@@ -104,6 +105,7 @@ def topic(site):
 
 # ---- admin, forms, tokens ----------------------------------------------------
 
+@loaded
 def test_an_operator_logs_in_and_writes_a_note(site):
     admin = site.admin()
     assert "Site administration" in admin.page_after
@@ -126,6 +128,7 @@ def test_a_wrong_password_and_no_password(site):
     assert nobody.cookie("sessionid") is None
 
 
+@loaded
 def test_a_form_without_its_token_is_refused(site, topic):
     me = site.visitor()
     assert "CSRF" in me.post_form("/", status=403, topic=topic, text="x")
@@ -238,6 +241,7 @@ def test_a_stream_arrives_block_by_block(site):
 
 # ---- what goes wrong -----------------------------------------------------------
 
+@loaded
 def test_an_exception_is_a_500_and_its_traceback_is_logged(site):
     assert "Server Error (500)" in site.visitor().get("/crash", status=500)
     log = site.server
@@ -248,6 +252,7 @@ def test_an_exception_is_a_500_and_its_traceback_is_logged(site):
 
 # ---- reloads -------------------------------------------------------------------
 
+@loaded
 def test_a_changed_site_is_served_after_a_reload_and_no_request_fails(
         site, topic):
     admin, server = site.admin(), site.server
@@ -271,9 +276,10 @@ def test_a_changed_site_is_served_after_a_reload_and_no_request_fails(
     assert json.loads(admin.get("/mine")) == {"user": "admin", "visits": 2}
 
 
+@loaded
 def test_a_site_that_does_not_start_leaves_the_old_one(site):
     server, old = site.server, site.server.workers()
-    server.allow("generation 2", "worker .* exit")
+    server.allow("generation 2", "(worker|template) .* exit")
     settings = site.folder / "website/settings.py"
     settings.write_text(settings.read_text().replace('"notes",', '"nots",'))
     said = server.control("reload", "--wait", status=1)

@@ -10,8 +10,8 @@ import signal
 
 import pytest
 
-from applications import (Visitor, app, connection, copy_of, multipart,
-                          open_files, pieces, positions)
+from applications import (Visitor, app, connection, copy_of, loaded,
+                          multipart, open_files, pieces, positions, settled)
 from prefork import READY, Load, wait_gone
 
 MIB = 1024 * 1024
@@ -22,19 +22,20 @@ def data(size):
 
 
 class Shop:
-    def __init__(self, start, tmp_path, max_body="32M"):
+    def __init__(self, start, tmp_path, max_body="32M", preload="no"):
         self.folder = copy_of("flask_shop", tmp_path)
         self.data = tmp_path / "data"
         self.data.mkdir()
         self.spool = tmp_path / "spool"
         self.spool.mkdir()
-        self.server = start({
-            "server": {"env.SHOP_SECRET_KEY": "not very",
+        self.server = settled(start({
+            "server": {"preload": preload,
+                       "env.SHOP_SECRET_KEY": "not very",
                        "env.SHOP_DATA": self.data,
                        "env.PYTHONDONTWRITEBYTECODE": "1",
                        "request_timeout": 0},
             "http": {"max_body": max_body, "body_dir": self.spool},
-            "app:shop": app("shop:create_app()", self.folder)})
+            "app:shop": app("shop:create_app()", self.folder)}))
 
     def visitor(self):
         return Visitor(self.server)
@@ -56,12 +57,13 @@ class Shop:
 
 
 @pytest.fixture
-def shop(start, tmp_path):
-    return Shop(start, tmp_path)
+def shop(start, tmp_path, preload):
+    return Shop(start, tmp_path, preload=preload)
 
 
 # ---- pages, sessions, JSON -------------------------------------------------
 
+@loaded
 def test_a_cart_is_filled_in_the_session(shop):
     me, other = shop.visitor(), shop.visitor()
     assert "Tässchen ☕: 9.50" in me.get("/")
@@ -75,6 +77,7 @@ def test_a_cart_is_filled_in_the_session(shop):
     assert "no product 99" in me.post_form("/cart", product=99, status=404)
 
 
+@loaded
 def test_both_workers_serve_the_pages(shop):
     def pid(_):
         return re.search(r'id="pid">(\d+)', shop.visitor().get("/"))[1]
@@ -103,6 +106,7 @@ def test_the_api(shop):
     me.get("/api/products", method="PUT", status=405)
 
 
+@loaded
 def test_writers_on_all_workers_lose_nothing(shop):
     def add(i):
         return shop.visitor().get(
@@ -234,6 +238,7 @@ def test_a_stream_ends_when_its_reader_has_left(shop):
 
 # ---- what goes wrong ---------------------------------------------------------
 
+@loaded
 def test_an_exception_is_a_500_and_its_traceback_is_logged(shop):
     shop.server.allow("about to crash")
     assert "Internal Server Error" in shop.visitor().get("/crash", status=500)
@@ -266,6 +271,7 @@ def change(shop, old, new):
     file.write_text(text.replace(old, new))
 
 
+@loaded
 def test_a_changed_shop_is_served_after_a_reload_and_no_request_fails(shop):
     me, server = shop.visitor(), shop.server
     me.post_form("/cart", product=1)
@@ -287,9 +293,10 @@ def test_a_changed_shop_is_served_after_a_reload_and_no_request_fails(shop):
     assert '<p id="total">41.80</p>' in page  # the session is the visitor's
 
 
+@loaded
 def test_a_shop_that_cannot_be_imported_leaves_the_old_one(shop):
     server, old = shop.server, shop.server.workers()
-    server.allow("cannot import shop", "generation 2", "worker .* exit")
+    server.allow("cannot import shop", "generation 2", "(worker|template) .* exit")
     change(shop, "import flask\n", "import flask, flaks\n")
     said = server.control("reload", "--wait", status=1)
     assert "No module named 'flaks'" in said

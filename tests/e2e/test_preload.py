@@ -14,8 +14,8 @@ import pytest
 
 from prefork import (BUILD, PATIENCE, PROBE, READY, Client, Load, preforkctl, processes,
                      stat_of, title_of, wait_gone)
-from test_upgrade import NEWER, TAKEN, Installed
 from testmods import memory_kib, module
+from upgrades import NEWER, TAKEN, Installed
 
 TEMPLATE = r"template \((\d+)\) ready, generation (\d+)"
 python = pytest.mark.skipif(not (BUILD / "modules/python3.so").exists(),
@@ -529,6 +529,20 @@ def test_python_is_imported_once_and_what_is_random_differs(start, tmp_path):
     assert request[:16] != other_request[:16]
     s.stop()
     assert s.log.count("half a line") == 1
+
+
+@python
+def test_the_main_thread_has_the_native_id_of_its_worker(start, tmp_path):
+    """It had that of the template, which is no thread of the worker."""
+    (tmp_path / "shop.py").write_text(
+        "import os, threading\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    main = threading.main_thread()\n"
+        "    return [f'{os.getpid()} {main.native_id}'.encode()]\n")
+    s = start(on({"type": "wsgi", "target": "shop"}))
+    pid, native_id = map(int, s.get("/").body.split())
+    assert pid in s.workers() and native_id == pid
 
 
 @python

@@ -302,6 +302,30 @@ def test_a_passed_socket_is_used_for_its_address(start):
             pass
 
 
+def test_clients_of_a_socket_for_both_families_are_counted_apart(start):
+    """It names IPv4 clients ::ffff:127.0.0.2 and the like, which are all of one
+    IPv6 network: once, they shared one limit."""
+    with (socket.create_server(("::", 0), family=socket.AF_INET6,
+                               dualstack_ipv6=True) as both,
+          passed(both) as how):
+        port = both.getsockname()[1]
+        s = start({"server": {"bind": f"[::]:{port}",
+                              "max_connections_per_ip": 1},
+                   "proxy": {"trust": "127.0.0.9"}},
+                  env={"LISTEN_FDS": "1"}, **how)
+        s.allow("max_connections_per_ip")
+        with contextlib.ExitStack() as stack:
+            def connect(source):
+                return stack.enter_context(
+                    Client(("127.0.0.1", port), source=source))
+            for last in range(2, 6):
+                assert connect(f"127.0.0.{last}").get("/pid").status == 200
+            assert connect("127.0.0.2").response().status == 503
+            for _ in range(2):
+                assert connect("127.0.0.9").get("/pid").status == 200
+        s.wait(r"refused a connection of 127\.0\.0\.2: ")
+
+
 def test_two_families_and_a_path_find_their_sockets(start, tmp_path):
     path = tmp_path / "s"
     with (socket.create_server(("::1", 0), family=socket.AF_INET6) as six,

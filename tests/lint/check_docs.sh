@@ -69,6 +69,22 @@ signals=$(sed -n 's/^SIGNAL([A-Z0-9]*, "\([A-Z0-9]*\)".*/\1/p' \
 options=$(sed -n "s/^OPTION('\(.\)'.*/\1/p" master/options.def)
 verbs=$(sed -n 's/^CONTROL_VERB(\([a-z]*\),.*/\1/p' common/control_verbs.def)
 words Ic $page | known 'the setting' "$settings" || bad=1
+# those of command lines, and that no section is forgotten
+grep -oE '(^|[ .])-o [a-z]+[.][A-Za-z_.]+' $page | sed 's/.* //' |
+	known 'the setting' "$settings" || bad=1
+for section in $(printf '%s\n' "$settings" | sed 's/[.].*//' | sort -u); do
+	words Ic $page | grep -q "^$section[.]" || {
+		echo "$page: nothing about the section $section" >&2
+		bad=1
+	}
+done
+for name in $(sed -n 's/.*variable(environment, "\([A-Z_]*\)").*/\1/p' \
+	conf/load_environment.c); do
+	words Ev $page | grep -qx "$name" || {
+		echo "$page: nothing about the variable $name" >&2
+		bad=1
+	}
+done
 words Dv $page | known 'the signal' "$signals" || bad=1
 words Fl $page | known 'the option' "$options" || bad=1
 sed -n '/^\.\\"/!s/.*preforkctl \(--json \)\{0,1\}\([a-z][a-z]*\).*/\2/p' $page |

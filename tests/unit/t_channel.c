@@ -175,6 +175,72 @@ a_message_that_is_none_is_refused(void **state)
 	assert_int_equal(errno, EPROTO);
 }
 
+struct heard {
+	int n, fd; /* messages; the fd of the last one, which is left in it */
+	int *closes;
+};
+
+static void
+on_heard(void *ud, struct channel_message *m)
+{
+	struct heard *h = ud;
+
+	h->n++;
+	h->fd = m->fd[0];
+	if (h->closes != NULL)
+		fd_close(h->closes);
+}
+
+/* Once, one that said something all the time kept the master from its other
+ * workers and from signals. */
+static void
+whoever_chatters_is_heard_a_bit_at_a_time(void **state)
+{
+	int *fd = *state;
+	struct heard h = { 0 };
+	int rounds = 0;
+
+	for (int n = 0; n < 100; n++)
+		assert_int_equal(channel_send(fd[0], CHANNEL_READY, "", NULL,
+				     0),
+		    0);
+	for (int before = 0; h.n < 100; before = h.n, rounds++) {
+		assert_int_equal(channel_hear(&fd[1], on_heard, &h), 1);
+		assert_in_range(h.n, before + 1, before + 20);
+	}
+	assert_true(rounds > 4);
+	assert_int_equal(channel_hear(&fd[1], on_heard, &h), 1);
+	fd_close(&fd[0]);
+	assert_int_equal(channel_hear(&fd[1], on_heard, &h), 0);
+	assert_int_equal(h.n, 100);
+}
+
+static void
+a_file_that_nobody_wants_is_closed(void **state)
+{
+	int *fd = *state;
+	struct heard h = { 0 };
+
+	assert_int_equal(channel_send(fd[0], CHANNEL_READY, "", &fd[0], 1), 0);
+	assert_int_equal(channel_hear(&fd[1], on_heard, &h), 1);
+	assert_true(h.n == 1 && h.fd >= 0);
+	assert_int_equal(fcntl(h.fd, F_GETFD), -1);
+}
+
+static void
+whoever_closes_the_channel_hears_no_more_of_it(void **state)
+{
+	int *fd = *state;
+	struct heard h = { .closes = &fd[1] };
+
+	for (int n = 0; n < 2; n++)
+		assert_int_equal(channel_send(fd[0], CHANNEL_READY, "", NULL,
+				     0),
+		    0);
+	assert_int_equal(channel_hear(&fd[1], on_heard, &h), 1);
+	assert_int_equal(h.n, 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
 
 int
@@ -190,6 +256,9 @@ main(void)
 		T(more_files_than_there_is_room_for_are_refused),
 		T(a_reader_that_does_not_read_never_blocks_the_writer),
 		T(a_message_that_is_none_is_refused),
+		T(whoever_chatters_is_heard_a_bit_at_a_time),
+		T(a_file_that_nobody_wants_is_closed),
+		T(whoever_closes_the_channel_hears_no_more_of_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

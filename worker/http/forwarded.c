@@ -7,9 +7,6 @@
 #include "worker/http/field.h"
 #include "worker/http/uri.h"
 
-#define PORT_CHARS 5
-#define PORT_MAX   65535u
-
 /* What one of the two kinds of fields says. */
 struct claim {
 	struct peer client; /* family 0: not said, or hidden by our peer */
@@ -40,20 +37,8 @@ is_obfuscated(struct str s)
 static bool
 port_read(struct str s, uint16_t *out)
 {
-	unsigned port = 0;
-
 	*out = 0;
-	if (is_obfuscated(s))
-		return true;
-	if (s.n == 0 || s.n > PORT_CHARS)
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return false;
-		port = port * 10 + (unsigned)(s.p[i] - '0');
-	}
-	*out = (uint16_t)port;
-	return port <= PORT_MAX;
+	return is_obfuscated(s) || peer_port_read(s, out);
 }
 
 /* Splits [ ":" node-port ] off the end of s. */

@@ -191,6 +191,15 @@ handler_stuck(struct pf_request *r)
 		replace_worker(r);
 }
 
+/* Of the body; 0 when even a part of the head has still to go out. */
+static int64_t
+body_sent(const struct pf_request *r)
+{
+	uint64_t sent = r->gate.sent_bytes, head = r->response.head_n;
+
+	return sent > head ? (int64_t)(sent - head) : 0;
+}
+
 /* The handler keeps the request, and the client is not kept waiting. */
 void
 h1_handler_late(struct deadline *d, void *app)
@@ -220,7 +229,7 @@ h1_handler_late(struct deadline *d, void *app)
 	SCORE_ADD(w->score, abandoned, 1);
 	if (committed) { /* it saw the status, and less than the body */
 		access_log_add(&w->access_log, r, r->response.status,
-		    (int64_t)(r->gate.sent_bytes - r->response.head_n));
+		    body_sent(r));
 		conn_reset(c);
 		return;
 	}

@@ -6,18 +6,9 @@
 
 #include "conf/trust.h"
 
-#define MAPPED 12 /* bytes before the IPv4 address in a mapped one */
-
-void
-peer_set(struct peer *p, const struct sockaddr *sa)
-{
-	*p = (struct peer){ 0 };
-	switch (sa->sa_family) {
-	case AF_INET: memcpy(&p->v4, sa, sizeof p->v4); break;
-	case AF_INET6: memcpy(&p->v6, sa, sizeof p->v6); break;
-	default: p->family = AF_UNIX;
-	}
-}
+#define MAPPED     12 /* bytes before the IPv4 address in a mapped one */
+#define PORT_CHARS 5
+#define PORT_MAX   65535u
 
 void
 peer_set_ip(struct peer *p, sa_family_t family, const void *ip, uint16_t port)
@@ -41,6 +32,24 @@ peer_set_ip(struct peer *p, sa_family_t family, const void *ip, uint16_t port)
 	}
 }
 
+/* A socket for both families, such as systemd makes of a port alone, names its
+ * IPv4 peers by mapped addresses. */
+void
+peer_set(struct peer *p, const struct sockaddr *sa)
+{
+	struct sockaddr_in6 v6;
+
+	*p = (struct peer){ 0 };
+	switch (sa->sa_family) {
+	case AF_INET: memcpy(&p->v4, sa, sizeof p->v4); break;
+	case AF_INET6:
+		memcpy(&v6, sa, sizeof v6);
+		peer_set_ip(p, AF_INET6, &v6.sin6_addr, ntohs(v6.sin6_port));
+		break;
+	default: p->family = AF_UNIX;
+	}
+}
+
 bool
 peer_set_text(struct peer *p, sa_family_t family, struct str ip, uint16_t port)
 {
@@ -55,6 +64,22 @@ peer_set_text(struct peer *p, sa_family_t family, struct str ip, uint16_t port)
 		return false;
 	peer_set_ip(p, family, bytes, port);
 	return true;
+}
+
+bool
+peer_port_read(struct str s, uint16_t *out)
+{
+	unsigned port = 0;
+
+	if (s.n == 0 || s.n > PORT_CHARS)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return false;
+		port = port * 10 + (unsigned)(s.p[i] - '0');
+	}
+	*out = (uint16_t)port;
+	return port <= PORT_MAX;
 }
 
 static const void *

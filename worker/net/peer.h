@@ -21,13 +21,15 @@ struct peer {
 	};
 };
 
+/* An IPv4-mapped address becomes IPv4, here and below. */
 void peer_set(struct peer *, const struct sockaddr *);
-/* ip: 4 bytes of AF_INET, 16 of AF_INET6, where an IPv4-mapped one becomes
- * IPv4. */
+/* ip: 4 bytes of AF_INET, 16 of AF_INET6. */
 void peer_set_ip(struct peer *, sa_family_t, const void *ip, uint16_t port);
 /* The same of a numeric address without brackets, port or zone; false: it is
  * none of that family. */
 bool peer_set_text(struct peer *, sa_family_t, struct str ip, uint16_t port);
+/* One to five digits; false: no port. */
+bool peer_port_read(struct str, uint16_t *out);
 
 /* Numeric, without brackets; "" over a unix socket.  Returns its length. */
 #define PEER_TEXT_MAX 64

@@ -5,11 +5,9 @@
 #include "worker/str.h"
 
 /* "The PROXY protocol", Willy Tarreau, 2.1: with CR LF. */
-#define V1_MAX     107
-#define V1_PREFIX  "PROXY "
-#define V1_WORDS   5
-#define PORT_MAX   65535u
-#define PORT_CHARS 5
+#define V1_MAX    107
+#define V1_PREFIX "PROXY "
+#define V1_WORDS  5
 
 /* 2.2: signature, version and command, family and protocol, length. */
 #define V2_SIGNATURE     "\r\n\r\n\0\r\nQUIT\n"
@@ -57,20 +55,11 @@ split(struct str line, struct str word[V1_WORDS])
 	return true;
 }
 
+/* Without leading zeros. */
 static bool
-read_port(struct str s, uint16_t *out)
+port_read(struct str s, uint16_t *out)
 {
-	unsigned port = 0;
-
-	if (s.n > PORT_CHARS || (s.n > 1 && s.p[0] == '0'))
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return false;
-		port = port * 10 + (unsigned)(s.p[i] - '0');
-	}
-	*out = (uint16_t)port;
-	return port <= PORT_MAX;
+	return (s.n == 1 || s.p[0] != '0') && peer_port_read(s, out);
 }
 
 /* TCP4 or TCP6, source, destination, source port, destination port. */
@@ -91,7 +80,7 @@ v1_addresses(struct str line, struct proxy_header *h)
 	else
 		return false;
 	h->kind = PROXY_CLIENT;
-	return read_port(word[3], &from_port) && read_port(word[4], &to_port) &&
+	return port_read(word[3], &from_port) && port_read(word[4], &to_port) &&
 	    peer_set_text(&h->client, family, word[1], from_port) &&
 	    peer_set_text(&to, family, word[2], to_port);
 }

@@ -125,6 +125,12 @@ def before_fork():
             pass  # it ended
 
 
+def after_fork_child():
+    """os.fork() leaves the main thread with the native_id of its parent's;
+    multiprocessing corrects that in the same way."""
+    threading.main_thread()._set_native_id()
+
+
 def log_exception(kind, value, trace):
     """One write, so that the lines of two threads do not mix."""
     import traceback

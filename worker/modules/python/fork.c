@@ -36,6 +36,7 @@ fork_after_child(void *module)
 {
 	(void)module;
 	PyOS_AfterFork_Child();
+	call_bootstrap("after_fork_child");
 	PyEval_SaveThread();
 	return 0;
 }
