@@ -416,15 +416,15 @@ def hostile():
         if shutil.which(tool) is None:
             report("hostile", f"absent: {tool} is not installed")
             return
-    # a file that waits for its client is open, too
-    n = min(HOSTILE, (files_for(2 * HOSTILE + 1000) - 1000) // 2)
+    # two workers: a file that waits for its client is open, too
+    n = min(HOSTILE, files_for(HOSTILE + 1000) - 1000)
     if os.cpu_count() < 2:
         report("hostile", "absent: it takes two CPUs")
         return
     with open(os.path.join(services.work, "big"), "wb") as f:
         f.truncate(10_000_000)
     for name, mode in ATTACKS.items():
-        with prefork(1, 0, patient=True) as victim, prefork(1, 0) as other, \
+        with prefork(2, 0, patient=True) as victim, prefork(2, 0) as other, \
                 attacked(victim, mode, n) as attack:
             held = established(victim)
             used = victim.cpu_s()

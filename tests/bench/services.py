@@ -167,7 +167,18 @@ def memory_kib(service):
 
 
 def pss_kib(service):
-    return sum(int(re.search(
-        r"^Pss:\s+(\d+)",
-        pathlib.Path(f"/proc/{p}/smaps_rollup").read_text(), re.M)[1])
-        for p in service.pids())
+    return sum(rollup_kib(pid, "Pss") for pid in service.pids())
+
+
+def private_kib(pid):
+    return rollup_kib(pid, "Private_Clean") + rollup_kib(pid, "Private_Dirty")
+
+
+def rollup_kib(pid, field):
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(rf"^{field}:\s+(\d+)", text, re.M)[1])
+
+
+def title(pid):
+    """What ps shows."""
+    return pathlib.Path(f"/proc/{pid}/cmdline").read_text().strip("\0")

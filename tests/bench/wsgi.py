@@ -1,23 +1,27 @@
 #!/usr/bin/env python3
-"""wsgi.py [hello|flask|fibonacci|sleep|close|newcomer|start|memory|long]...
+"""wsgi.py [hello|flask|fibonacci|sleep|close|newcomer|start|memory|django|
+         long]...
 
 Python applications on prefork and on its peers, which live in build/venv-bench
 (tests/bench/requirements.txt).  Everybody has two workers, or one process that
 is pinned to a CPU in a duel; prefork has its default settings.  As in bench.py
 a goal that is missed is printed, not an error."""
+import http.client
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import time
 
 import services
 from bench import CONNECTIONS, await_connections, fight, report, saturated
-from services import (BUILD, RAW, ROOT, Service, free_port, output, pss_kib,
-                      responder)
+from services import (BUILD, RAW, ROOT, Service, free_port, output,
+                      private_kib, pss_kib, responder, title)
 
 VENV = ROOT / "build/venv-bench"
 APPS = pathlib.Path(__file__).parent
+REST_S = 5  # until memory is that of a server at rest
 BARE, HELLO, FLASK = "wsgi_bare:hello", "wsgi_apps:hello", "wsgi_apps:shop"
 
 BJOERN = """
@@ -34,14 +38,14 @@ bjoern.run()
 
 # ---- the servers -----------------------------------------------------------
 
-def prefork(app, workers=2, cpu=None, **server):
+def prefork(app, workers=2, cpu=None, venv=VENV, path=APPS, **server):
     port = free_port()
     settings = {"bind": f"127.0.0.1:{port}", "workers": workers, **server}
     file = pathlib.Path(services.work) / f"prefork-{port}.ini"
     file.write_text(
         "[server]\n" + "".join(f"{k} = {v}\n" for k, v in settings.items())
         + "[log]\nlevel = warn\n[app:bench]\ntype = wsgi\n"
-        f"target = {app}\nvenv = {VENV}\npythonpath = {APPS}\n")
+        f"target = {app}\nvenv = {venv}\npythonpath = {path}\n")
     return Service("prefork", [BUILD / "prefork", "-c", file], port, cpu)
 
 
@@ -185,10 +189,30 @@ def memory():
     for make in prefork, bjoern, uwsgi, gunicorn:
         with make(BARE) as service:
             output(RAW / "raw_load", service.port, CONNECTIONS, 1, "/")
+            time.sleep(REST_S)
             pss = pss_kib(service) / 1024
         ours = make is prefork
         report(f"2 workers: {service.name}, PSS", f"{pss:.1f} MiB",
                "<= 13 MiB" if ours else "", pss <= 13 if ours else None)
+
+
+def django():
+    """With preload: what workers do not share, after 1000 requests."""
+    venv = ROOT / "build/venv"
+    if not (venv / ".stamp").exists():
+        report("Django, preload", "absent: make build/venv/.stamp")
+        return
+    with prefork("wsgi_django", venv=venv, preload="yes") as service:
+        for _ in range(1000):
+            client = http.client.HTTPConnection("127.0.0.1", service.port)
+            client.request("GET", "/")
+            assert client.getresponse().status == 200
+            client.close()
+        time.sleep(REST_S)
+        most = max(private_kib(pid) for pid in service.pids()
+                   if " worker " in title(pid)) / 1024
+    report("Django, preload, 1000 requests: a worker's own memory",
+           f"{most:.1f} MiB", "<= 4 MiB", most <= 4)
 
 
 def long():
@@ -205,7 +229,7 @@ def long():
 
 
 ALL = {f.__name__: f for f in (hello, flask, fibonacci, sleep, close,
-                               newcomer, start, memory, long)}
+                               newcomer, start, memory, django, long)}
 
 
 def main():

@@ -9,7 +9,7 @@ import pytest
 
 from prefork import BINARY, BUILD, PROBE, READY, Client, run
 from test_systemd import passed
-from upgrades import upgrade
+from test_upgrade import upgrade
 
 MODULE = "python%d.%d.so" % sys.version_info[:2]
 LINKED = BUILD / ("prefork-" + MODULE.removesuffix(".so"))
