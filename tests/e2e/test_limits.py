@@ -134,6 +134,15 @@ def test_chunks_over_max_body_are_413_and_what_follows_is_lost(limited):
         refused(c, 413)
 
 
+def test_a_chunk_over_max_body_is_413_before_a_byte_of_it(limited):
+    s = limited(max_body=1000)
+    for chunks in "3e9\r\n", "3e8\r\n" + "x" * 1000 + "\r\n1\r\n":
+        with s.connect() as c:
+            c.request("/sum", method="POST", Transfer_Encoding="chunked")
+            c.send(chunks)
+            refused(c, 413)
+
+
 def test_an_app_may_have_a_limit_of_its_own(limited):
     s = limited({"app:a": module("bigbody", "/a", max_body=10),
                  "app:b": module("bigbody", "/b")}, max_body=100)
@@ -177,17 +186,20 @@ TEN = {"Content_Length": 10}
 
 @pytest.mark.parametrize("fields, sent, code", [
     (CHUNKS, "64\r\n" + "x" * 100 + "\r\n1\r\n", -3),
+    (CHUNKS, "65\r\n", -3),
     (CHUNKS, "3\r\nabc\r\nzz\r\n" + NEXT, -4),
-    (CHUNKS, "0\r\n" + "A: b\r\n" * 200 + "\r\n" + NEXT, -4),
+    (CHUNKS, "0\r\n" + "A: b\r\n" * 101 + "\r\n" + NEXT, -9),
+    (CHUNKS, "0\r\nA: " + "b" * 70000 + "\r\n\r\n" + NEXT, -9),
     (CHUNKS, "3\r\nabc\r\n", -2),
     (TEN, "abc", -2),
-], ids=["too big", "bad chunk", "trailers", "late chunk", "late"])
+], ids=["too big", "one too big", "bad chunk", "trailers", "long trailers",
+        "late chunk", "late"])
 def test_what_is_wrong_with_a_streamed_body_reaches_its_handler(
         streaming, fields, sent, code):
     s, c = streaming(max_body=100, body_timeout="300ms")
     with c:
         streaming.reads(s, c, **fields)
-        c.send(sent if code != -3 else sent + "x")
+        c.send(sent)
         r = c.response()
         assert r.body == b"read %d" % code and r.closes
         c.closed()

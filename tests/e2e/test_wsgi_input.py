@@ -209,6 +209,19 @@ def test_a_stream_that_is_malformed_is_400(streaming):
         assert c.response().status == 400
 
 
+@pytest.mark.parametrize("trailers", ["A: b\r\n" * 101,
+                                      "A: " + "b" * 70_000 + "\r\n"],
+                         ids=["many", "long"])
+def test_a_stream_with_too_large_trailers_is_431(streaming, trailers):
+    with streaming.connect() as c:
+        c.send("POST /failing HTTP/1.1\r\nHost: h\r\n"
+               "Transfer-Encoding: chunked\r\n\r\n")
+        streaming.wait("^reading$")
+        c.send("4\r\nsome\r\n0\r\n" + trailers + "\r\n")
+        assert c.response().status == 431
+    streaming.wait("read failed: OSError: .*trailers")
+
+
 def test_an_error_of_ones_own_after_that_is_500(streaming):
     streaming.allow("exception in the application")
     with streaming.connect() as c:

@@ -29,7 +29,7 @@ decode(const char *in, size_t n, char *out, size_t step, size_t room_step)
 	struct h1_chunk c;
 
 	d.out = out;
-	h1_chunk_init(&c, &limits);
+	h1_chunk_init(&c, &limits, UINT64_MAX);
 	for (;;) {
 		size_t k = n - d.taken < step ? n - d.taken : step;
 		size_t room = room_step < n - d.made ? room_step : n - d.made;

@@ -72,6 +72,19 @@ sum_file(int fd, int64_t length, struct sum *s, size_t step)
 	return PF_EOF;
 }
 
+/* Of what went wrong with a body. */
+static unsigned
+status_of(int result)
+{
+	switch (result) {
+	case PF_EPROTO: return 400;
+	case PF_ETIMEOUT: return 408;
+	case PF_ETOOBIG: return 413;
+	case PF_ETRAILERS: return 431;
+	default: return 500;
+	}
+}
+
 static void
 bigbody_request(void *app, pf_request *req, void *thread)
 {
@@ -93,8 +106,8 @@ bigbody_request(void *app, pf_request *req, void *thread)
 		reply(host, req, 200, "%lld %u %s", (long long)s.n,
 		    s.b << 16 | s.a, fd >= 0 ? "file" : "memory");
 	else
-		reply(host, req, 400, "result %d after %lld", result,
-		    (long long)s.n);
+		reply(host, req, status_of(result), "result %d after %lld",
+		    result, (long long)s.n);
 }
 
 PREFORK_MODULE(.name = "bigbody", .version = "1", .worker_init = bigbody_init,

@@ -343,6 +343,51 @@ a_body_over_max_is_refused_as_soon_as_it_is_known(void **state)
 	free(raw);
 }
 
+/* Else an error behind it hid it, or not, by how the bytes were split. */
+static void
+a_chunk_over_max_is_refused_before_a_byte_of_it(void **state)
+{
+	static const char *const wires[] = { "b\r\n", "b\r\nabcdefghijkXX",
+		"4\r\nabcd\r\n7\r\n", "5;x\r\nabcde\r\n6\r\nabcdefXX" };
+	struct body_limits l = { .max = 10, .memory = MEMORY, .dir = "/tmp" };
+	struct body b;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof wires / sizeof wires[0]; i++)
+		for (size_t step = 1; step < 40; step += 19) {
+			announce_chunked(&b, &l);
+			assert_int_equal(feed(&b, &l, wires[i],
+					     strlen(wires[i]), step, NULL),
+			    BODY_TOO_BIG);
+			assert_int_equal(b.error, PF_ETOOBIG);
+			assert_in_range(b.received, 0, 5);
+			body_fini(&b);
+		}
+}
+
+static void
+too_many_trailers_are_told_apart_from_malformed_ones(void **state)
+{
+	static const char many[] =
+	    "1\r\na\r\n0\r\nA:\r\nB:\r\nC:\r\nD:\r\nE:\r\n"
+	    "F:\r\nG:\r\nH:\r\nI:\r\n";
+	char wire[400];
+	struct body b;
+
+	(void)state;
+	announce_chunked(&b, &streamed);
+	assert_int_equal(feed(&b, &streamed, many, sizeof many - 1, 1, NULL),
+	    BODY_TRAILERS);
+	assert_int_equal(b.error, PF_ETRAILERS);
+	body_fini(&b);
+	snprintf(wire, sizeof wire, "0\r\nA: %0300d\r\n", 0);
+	announce_chunked(&b, &streamed);
+	assert_int_equal(feed(&b, &streamed, wire, strlen(wire), 1, NULL),
+	    BODY_TRAILERS);
+	assert_int_equal(b.error, PF_ETRAILERS);
+	body_fini(&b);
+}
+
 static void
 a_malformed_chunk_is_refused(void **state)
 {
@@ -512,6 +557,10 @@ main(void)
 		cmocka_unit_test(a_file_body_has_no_name_and_all_the_bytes),
 		cmocka_unit_test(
 		    a_body_over_max_is_refused_as_soon_as_it_is_known),
+		cmocka_unit_test(
+		    a_chunk_over_max_is_refused_before_a_byte_of_it),
+		cmocka_unit_test(
+		    too_many_trailers_are_told_apart_from_malformed_ones),
 		cmocka_unit_test(a_malformed_chunk_is_refused),
 		cmocka_unit_test(
 		    a_directory_that_cannot_keep_it_is_a_failure_not_a_loss),

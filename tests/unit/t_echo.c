@@ -116,6 +116,7 @@ an_error_before_the_first_byte_is_a_status(void **state)
 	} table[] = {
 		{ PF_ETOOBIG, 413 },
 		{ PF_EPROTO, 400 },
+		{ PF_ETRAILERS, 431 },
 		{ PF_ETIMEOUT, 408 },
 		{ PF_ENOMEM, 500 },
 	};

@@ -31,7 +31,7 @@ decode(struct str in, size_t in_step, size_t out_step)
 	struct decoded d = { .result = H1_MORE };
 	struct h1_chunk c;
 
-	h1_chunk_init(&c, &limits);
+	h1_chunk_init(&c, &limits, UINT64_MAX);
 	while (d.result == H1_MORE) {
 		size_t n = in.n - d.taken < in_step ? in.n - d.taken : in_step;
 		size_t room = out_step;
@@ -78,6 +78,36 @@ chunks_are_joined(void **state)
 }
 
 static void
+a_size_beyond_max_body_is_refused_with_its_line(void **state)
+{
+	static const struct {
+		const char *in;
+		enum h1_result result;
+	} t[] = {
+		{ "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", H1_OK },
+		{ "6", H1_MORE },
+		{ "6;ext\r", H1_MORE },
+		{ "6\r\n", H1_BODY_TOO_LONG },
+		{ "6;ext\r\n", H1_BODY_TOO_LONG },
+		{ "7fffffffffffffff\r\n", H1_BODY_TOO_LONG },
+		{ "3\r\nabc\r\n3\r\n", H1_BODY_TOO_LONG },
+		{ "3\r\nabc\r\n7fffffffffffffff\r\n", H1_BODY_TOO_LONG },
+		{ "6 \r\n", H1_BAD_CHUNK_SIZE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+		struct h1_chunk c;
+		size_t n = strlen(t[i].in), room = 64;
+		char out[64];
+
+		h1_chunk_init(&c, &limits, 5);
+		assert_int_equal(h1_chunk_decode(&c, t[i].in, &n, out, &room),
+		    t[i].result);
+	}
+}
+
+static void
 what_follows_the_body_is_not_taken(void **state)
 {
 	static const char in[] = "1\r\na\r\n0\r\n\r\nGET / HTTP/1.1\r\n";
@@ -86,7 +116,7 @@ what_follows_the_body_is_not_taken(void **state)
 	char out[64];
 
 	(void)state;
-	h1_chunk_init(&c, &limits);
+	h1_chunk_init(&c, &limits, UINT64_MAX);
 	assert_int_equal(h1_chunk_decode(&c, in, &n, out, &room), H1_OK);
 	assert_int_equal(n, 11);
 	assert_int_equal(room, 1);
@@ -105,7 +135,7 @@ a_body_is_decoded_in_its_own_place(void **state)
 	size_t n = sizeof buf - 1, room = n;
 
 	(void)state;
-	h1_chunk_init(&c, &limits);
+	h1_chunk_init(&c, &limits, UINT64_MAX);
 	assert_int_equal(h1_chunk_decode(&c, buf, &n, buf, &room), H1_OK);
 	assert_int_equal(room, 7);
 	assert_memory_equal(buf, "abcdefg", 7);
@@ -120,7 +150,7 @@ a_full_output_stops_the_input(void **state)
 	char out[8];
 
 	(void)state;
-	h1_chunk_init(&c, &limits);
+	h1_chunk_init(&c, &limits, UINT64_MAX);
 	assert_int_equal(h1_chunk_decode(&c, in, &n, out, &room), H1_MORE);
 	assert_int_equal(n, 5);
 	assert_int_equal(room, 2);
@@ -220,6 +250,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chunks_are_joined),
+		cmocka_unit_test(
+		    a_size_beyond_max_body_is_refused_with_its_line),
 		cmocka_unit_test(what_follows_the_body_is_not_taken),
 		cmocka_unit_test(a_body_is_decoded_in_its_own_place),
 		cmocka_unit_test(a_full_output_stops_the_input),

@@ -114,7 +114,7 @@ body_decode(const char *p, size_t *n, size_t step, size_t *made)
 	size_t at = 0;
 
 	assert_non_null(out);
-	h1_chunk_init(&c, &defaults);
+	h1_chunk_init(&c, &defaults, UINT64_MAX);
 	*made = 0;
 	while (r == H1_MORE && at < *n) {
 		size_t k = *n - at < step ? *n - at : step;

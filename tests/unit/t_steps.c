@@ -249,7 +249,7 @@ run_chunks(const char *p, size_t n, size_t step)
 	char *out = malloc(n);
 
 	assert_non_null(out);
-	h1_chunk_init(&c, &limits);
+	h1_chunk_init(&c, &limits, UINT64_MAX);
 	for (size_t at = 0; at < n && r == H1_MORE;) {
 		size_t k = step < n - at ? step : n - at, room = n;
 

@@ -22,7 +22,7 @@ body_init(struct body *b, const struct h1_head *head,
 		.fd = -1,
 	};
 	if (b->chunked)
-		h1_chunk_init(&b->chunk, h1);
+		h1_chunk_init(&b->chunk, h1, limits->max);
 	else
 		b->complete = b->left == 0;
 }
@@ -155,27 +155,52 @@ store(struct body *b, const struct body_limits *limits, const char *p, size_t n)
 
 /* ---- feeding ----------------------------------------------------------- */
 
+static enum body_result
+decode_chunks(struct body *b, char *raw, size_t *n_in, size_t *n_out)
+{
+	enum h1_result r;
+
+	*n_out = *n_in;
+	r = h1_chunk_decode(&b->chunk, raw, n_in, raw, n_out);
+	if (r == H1_OK)
+		return BODY_DONE;
+	if (r == H1_MORE)
+		return BODY_MORE;
+	if (r == H1_BODY_TOO_LONG)
+		return BODY_TOO_BIG;
+	if (r == H1_TOO_MANY_TRAILERS || r == H1_TRAILERS_TOO_LONG)
+		return BODY_TRAILERS;
+	return BODY_BAD;
+}
+
 /* Takes the framing off raw[0..*n_in); *n_out body bytes are at its front. */
 static enum body_result
 decode(struct body *b, char *raw, size_t *n_in, size_t *n_out)
 {
-	enum h1_result r;
-
-	if (b->chunked) {
-		*n_out = *n_in;
-		r = h1_chunk_decode(&b->chunk, raw, n_in, raw, n_out);
-		if (r == H1_OK)
-			return BODY_DONE;
-		if (r == H1_MORE)
-			return BODY_MORE;
-		return h1_result_status(r) == BODY_TRAILERS ? BODY_TRAILERS :
-							      BODY_BAD;
-	}
+	if (b->chunked)
+		return decode_chunks(b, raw, n_in, n_out);
+	if (b->received + b->left > b->max)
+		return BODY_TOO_BIG;
 	if (*n_in > b->left)
 		*n_in = (size_t)b->left;
 	*n_out = *n_in;
 	b->left -= *n_in;
 	return b->left == 0 ? BODY_DONE : BODY_MORE;
+}
+
+/* What its handler is told. */
+static int
+error_of(enum body_result result)
+{
+	switch (result) {
+	case BODY_BAD: return PF_EPROTO;
+	case BODY_TOO_BIG: return PF_ETOOBIG;
+	case BODY_TRAILERS: return PF_ETRAILERS;
+	case BODY_FAILED: return PF_ENOMEM;
+	case BODY_MORE:
+	case BODY_DONE: break;
+	}
+	return 0;
 }
 
 enum body_result
@@ -185,19 +210,12 @@ body_feed(struct body *b, const struct body_limits *limits, char *raw,
 	size_t n_out;
 	enum body_result result = decode(b, raw, n, &n_out);
 
-	if (result == BODY_BAD || result == BODY_TRAILERS) {
-		b->error = PF_EPROTO;
-		return result;
+	if (error_of(result) == 0) {
+		b->received += n_out;
+		if (!store(b, limits, raw, n_out))
+			result = BODY_FAILED;
 	}
-	b->received += n_out;
-	if (b->received > b->max) {
-		b->error = PF_ETOOBIG;
-		return BODY_TOO_BIG;
-	}
-	if (!store(b, limits, raw, n_out)) {
-		b->error = PF_ENOMEM;
-		return BODY_FAILED;
-	}
+	b->error = error_of(result);
 	b->complete = result == BODY_DONE;
 	return result;
 }

@@ -54,7 +54,7 @@ body_result_text(enum body_result result)
 	switch (result) {
 	case BODY_BAD: return "malformed chunked body";
 	case BODY_TOO_BIG: return "body over max_body";
-	case BODY_TRAILERS: return "too many trailers";
+	case BODY_TRAILERS: return "too many trailers, or too long";
 	case BODY_FAILED: return "body could not be kept";
 	case BODY_MORE:
 	case BODY_DONE: break;

@@ -37,9 +37,11 @@ enum {
 };
 
 void
-h1_chunk_init(struct h1_chunk *c, const struct h1_limits *limits)
+h1_chunk_init(struct h1_chunk *c, const struct h1_limits *limits,
+    uint64_t max_body)
 {
 	*c = (struct h1_chunk){
+		.body_left = max_body,
 		.max_trailer_bytes = limits->head,
 		.max_trailers = limits->fields,
 	};
@@ -102,6 +104,9 @@ size_lf_byte(struct h1_chunk *c, char b)
 {
 	if (b != '\n')
 		return H1_BARE_CR;
+	if (c->left > c->body_left)
+		return H1_BODY_TOO_LONG;
+	c->body_left -= c->left;
 	c->digits = 0;
 	c->state = c->left > 0 ? DATA : TRAILER;
 	return H1_MORE;

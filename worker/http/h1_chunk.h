@@ -11,6 +11,7 @@ enum { H1_CHUNK_EXT_BYTES = 256 }; /* of one chunk at most -> 400 */
 
 struct h1_chunk {
 	uint64_t left;          /* bytes of the chunk still to come */
+	uint64_t body_left;     /* that the chunks still to come may have */
 	uint32_t ext_bytes;     /* of the chunk extension in work */
 	uint32_t trailer_bytes; /* of all trailer lines */
 	uint32_t n_trailers;
@@ -21,7 +22,10 @@ struct h1_chunk {
 	char name[24];
 };
 
-void h1_chunk_init(struct h1_chunk *, const struct h1_limits *);
+/* A body of max_body bytes at most: a size beyond that is refused, not the
+ * bytes that come of it. */
+void h1_chunk_init(struct h1_chunk *, const struct h1_limits *,
+    uint64_t max_body);
 
 /*
  * Decodes in[0..*n_in) into out[0..*n_out); out may be in itself.  Sets *n_in

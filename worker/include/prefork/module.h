@@ -62,7 +62,8 @@ enum pf_result {
 	PF_EINVAL = -6,   /* bad status, header name or value, or a hop-by-hop
 			     header, which is prefork's to send */
 	PF_ENOMEM = -7,   /* also: no thread could be made for a wait_* */
-	PF_ENOSYS = -8    /* not for this request (body_fd without a file) */
+	PF_ENOSYS = -8,   /* not for this request (body_fd without a file) */
+	PF_ETRAILERS = -9 /* behind the body: too many trailers, or too long */
 };
 
 /* Well-known header fields: see prefork/headers.def. */

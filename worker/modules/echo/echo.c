@@ -54,6 +54,9 @@ refuse(pf_request *req, int why)
 	} else if (why == PF_EPROTO) {
 		status = 400;
 		text = (pf_buf){ .p = "the body is malformed\n", .n = 22 };
+	} else if (why == PF_ETRAILERS) {
+		status = 431;
+		text = (pf_buf){ .p = "the trailers are too large\n", .n = 27 };
 	} else if (why == PF_ETIMEOUT) {
 		status = 408;
 		text = (pf_buf){ .p = "the body is too slow\n", .n = 21 };

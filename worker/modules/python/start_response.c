@@ -25,6 +25,10 @@ raise_result(int result)
 	case PF_ETOOBIG:
 		PyErr_SetString(PyExc_OSError, "the body is over max_body");
 		return;
+	case PF_ETRAILERS:
+		PyErr_SetString(PyExc_OSError,
+		    "behind the body: too many trailers, or too long");
+		return;
 	case PF_EPROTO:
 		PyErr_SetString(PyExc_ConnectionAbortedError,
 		    "the body is malformed or was cut short");

@@ -92,6 +92,7 @@ error_status(const struct call *c)
 	case PF_ETIMEOUT: return 408;
 	case PF_ETOOBIG: return 413;
 	case PF_EPROTO: return 400;
+	case PF_ETRAILERS: return 431;
 	default: return 500;
 	}
 }
