@@ -16,7 +16,7 @@
 #include "worker/runner.h"
 #include "worker/sandbox.h"
 
-#define LINE_BYTES    512
+#define LINE_BYTES    768
 #define TARGET_LOGGED 256
 #define STACK_BYTES   65536 /* of a signal handler */
 #define FRAMES_MAX    64
@@ -100,6 +100,8 @@ put_request(struct line *l, const struct pf_request *r)
 {
 	struct str method = request_str(r, r->head.method);
 	struct str target = request_str(r, r->head.target);
+	char made[REQUEST_ID_BYTES];
+	struct str id = request_id(r, made);
 
 	put_text(l, "app ");
 	put_text(l, r->app->settings->name);
@@ -109,6 +111,8 @@ put_request(struct line *l, const struct pf_request *r)
 	put(l, target.p, target.n < TARGET_LOGGED ? target.n : TARGET_LOGGED);
 	put_text(l, ", for ");
 	put_seconds(l, clock_now_ns() - r->run_ns);
+	put_text(l, ", id ");
+	put(l, id.p, id.n);
 }
 
 /* A handler on the loop ends without a lock: what was read of its request while

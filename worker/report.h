@@ -4,7 +4,8 @@
  * (SIGUSR2), and before a fatal signal ends it.
  *
  *   worker 1 (4711) SIGSEGV at 0x0
- *   thread 0x00007f61c8ff96c0: app shop, GET /cart, for 0.312 s (this thread)
+ *   thread 0x00007f61c8ff96c0: app shop, GET /cart, for 0.312 s, id 5e21...
+ *       (this thread)
  *   ...
  *   and then what each module has to say of its stacks
  */

@@ -121,6 +121,10 @@ bool request_run(struct pf_request *, void *thread_state);
 /* Instead: the module's thread state could not be made.  500. */
 bool request_refuse(struct pf_request *);
 
+/* Its X-Request-Id: as received, or made into `made`.  Also in a signal
+ * handler. */
+struct str request_id(const struct pf_request *, char made[REQUEST_ID_BYTES]);
+
 /* As pf_host.info. */
 const pf_info *request_info(pf_request *);
 

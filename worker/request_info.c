@@ -25,13 +25,30 @@ put_hex(char out[16], uint64_t n)
 
 /* Random for the worker, then the number of the connection and of the request
  * on it: no two are alike, and making one costs no system call. */
-static pf_header
-request_id(struct pf_request *r)
+static struct str
+id_make(const struct pf_request *r, char out[REQUEST_ID_BYTES])
 {
-	put_hex(r->id_text, r->worker->id_seed);
-	put_hex(r->id_text + 16, r->connection_id << 32 | r->sequence);
+	put_hex(out, r->worker->id_seed);
+	put_hex(out + 16, r->connection_id << 32 | r->sequence);
+	return (struct str){ out, REQUEST_ID_BYTES };
+}
+
+struct str
+request_id(const struct pf_request *r, char made[REQUEST_ID_BYTES])
+{
+	for (size_t i = 0; i < r->head.n_fields; i++)
+		if (r->head.field[i].id == PF_H_X_REQUEST_ID)
+			return request_str(r, r->head.field[i].value);
+	return id_make(r, made);
+}
+
+static pf_header
+id_header(struct pf_request *r)
+{
+	struct str id = id_make(r, r->id_text);
+
 	return (pf_header){ .name = PF_STR("X-Request-Id"),
-		.value = { r->id_text, sizeof r->id_text },
+		.value = { id.p, id.n },
 		.id = PF_H_X_REQUEST_ID };
 }
 
@@ -52,7 +69,7 @@ headers_take(struct pf_request *r)
 		has_id = has_id || r->headers[i].id == PF_H_X_REQUEST_ID;
 	}
 	if (!has_id)
-		r->headers[n++] = request_id(r);
+		r->headers[n++] = id_header(r);
 	return n;
 }
 

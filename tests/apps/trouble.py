@@ -59,5 +59,6 @@ def exit(_):
 def application(environ, start_response):
     name = environ["PATH_INFO"].strip("/") or "nothing"
     globals()[name](environ["QUERY_STRING"])
-    start_response("200 OK", [("Content-Type", "text/plain")])
+    start_response("200 OK", [("Content-Type", "text/plain"),
+                              ("Id", environ["HTTP_X_REQUEST_ID"])])
     return [b"%d" % os.getpid()]

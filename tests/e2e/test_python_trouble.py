@@ -28,14 +28,29 @@ def test_a_handler_that_spins_is_interrupted_and_the_worker_stays(trouble):
     s = trouble(request_timeout="300ms").allow(LATE, "exception in")
     worker = s.workers()
     assert s.get("/spin").status == 504
-    s.wait(r"GET /spin runs for 0\.\d s: request_timeout")
-    s.wait(r"^thread 0x[0-9a-f]{16}: app trouble, GET /spin, for 0\.\d+ s")
+    told = s.wait(r"GET /spin runs for 0\.\d s: request_timeout, "
+                  r"id ([0-9a-f]{32})$")
+    s.wait(r"^thread 0x[0-9a-f]{16}: app trouble, GET /spin, for 0\.\d+ s, "
+           rf"id {told[1]}")
     s.wait(r'File ".*/trouble\.py", line \d+ in spin')
     s.wait("exception in the application")
     s.wait("RequestTimeout")
     assert s.get("/").status == 200
     assert s.workers() == worker
     assert not s.matches("asks to be replaced")
+
+
+def test_the_id_of_a_late_request_is_the_one_its_application_was_told(trouble):
+    """As on the same connection; only its last digits count requests."""
+    s = trouble(request_timeout="300ms").allow(LATE, "exception in")
+    with s.connect() as c:
+        before = [c.get("/")["Id"] for _ in range(2)]
+        assert c.get("/spin").status == 504
+    late = s.wait(r"^thread 0x.*GET /spin, .*, id (\w+)")[1]
+    s.wait("RequestTimeout")  # it has ended
+    count = [int(x[-8:], 16) for x in (*before, late)]
+    assert {x[:-8] for x in before} == {late[:-8]}
+    assert count[2] - count[1] == count[1] - count[0] == 1
 
 
 def test_an_interrupt_does_not_hit_the_next_request(trouble):
@@ -72,7 +87,7 @@ def test_a_crash_says_which_request_and_where(trouble, path, name):
     s = trouble().allow("SIG" + name)
     mark = s.mark()
     with s.connect() as c:
-        c.request(path + "?x=1")
+        c.request(path + "?x=1", X_Request_Id="shop-1.7")
         c.closed()
     s.wait(READY, after=mark)
     lines = [line for line in s.log[mark:]
@@ -80,7 +95,7 @@ def test_a_crash_says_which_request_and_where(trouble, path, name):
     at = next(i for i, line in enumerate(lines)
               if re.match(rf"worker 0 \(\d+\) SIG{name}", line))
     assert re.match(r"thread 0x[0-9a-f]{16}: app trouble, GET "
-                    rf"{path}\?x=1, for 0\.\d+ s \(this thread\)",
+                    rf"{path}\?x=1, for 0\.\d+ s, id shop-1\.7 \(this thread\)",
                     lines[at + 1])
     assert lines[at + 2].startswith("Current thread 0x")
     assert any(f"trouble.py" in line for line in lines[at + 3:at + 6])

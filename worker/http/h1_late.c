@@ -210,13 +210,15 @@ h1_handler_late(struct deadline *d, void *app)
 	struct str method = request_str(r, r->head.method);
 	struct str target = request_str(r, r->head.target);
 	double s = (double)(clock_now_ns() - r->run_ns) / 1e9;
+	char made[REQUEST_ID_BYTES];
+	struct str id = request_id(r, made);
 	bool committed;
 
 	(void)app;
-	log_warnx("app %s: %.*s %.*s runs for %.1f s: request_timeout",
+	log_warnx("app %s: %.*s %.*s runs for %.1f s: request_timeout, id %.*s",
 	    r->app->settings->name, (int)method.n, method.p,
 	    (int)(target.n < TARGET_LOGGED ? target.n : TARGET_LOGGED),
-	    target.p, s);
+	    target.p, s, (int)id.n, id.p);
 	if ((atomic_load(&r->phase) & REQUEST_RETURNED) == 0)
 		handler_stuck(r);
 	else
