@@ -89,6 +89,7 @@ MAIN_C    := master/main.c
 CTL_C     := master/preforkctl/main.c
 MODULES   := hello echo
 UNITS     := prefork.service prefork.socket
+PROXIES   := conf/deploy/haproxy.cfg conf/deploy/nginx.conf
 DOCGEN_C  := conf/docgen.c master/docgen.c
 SITE      := conf/site/index.html conf/site/style.css conf/site/favicon.svg
 MANPAGES  := prefork.8 prefork.ini.5 prefork_module.3 preforkctl.1 prefork-migrate.7
@@ -512,7 +513,8 @@ check-fresh:
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) \
 	  $(DESTDIR)$(LIBDIR)/prefork/modules \
-	  $(DESTDIR)$(INCDIR)/prefork $(DESTDIR)$(DOCDIR)/conf/site
+	  $(DESTDIR)$(INCDIR)/prefork $(DESTDIR)$(DOCDIR)/conf/site \
+	  $(DESTDIR)$(DOCDIR)/conf/deploy
 	install -m 755 $(BIN) $(DESTDIR)$(SBINDIR)/prefork
 	install -m 755 $(CTL) $(DESTDIR)$(BINDIR)/preforkctl
 	install -m 755 $(MODULE_SO) $(PYTHON_SO) \
@@ -524,6 +526,7 @@ install: all
 	  worker/include/prefork/headers.def $(DESTDIR)$(INCDIR)/prefork
 	install -m 644 conf/server.ini $(DESTDIR)$(DOCDIR)/server.ini
 	install -m 644 $(SITE) $(DESTDIR)$(DOCDIR)/conf/site
+	install -m 644 $(PROXIES) $(DESTDIR)$(DOCDIR)/conf/deploy
 	install -d $(DESTDIR)$(UNITDIR)
 	for u in $(UNITS); do sed 's|/usr/local/sbin/|$(SBINDIR)/|' \
 	  conf/deploy/$$u >$(DESTDIR)$(UNITDIR)/$$u || exit 1; \
@@ -537,13 +540,15 @@ uninstall:
 	  $(DESTDIR)$(LIBDIR)/prefork/prefork-python3*
 	rm -f $(DESTDIR)$(INCDIR)/prefork/module.h \
 	  $(DESTDIR)$(INCDIR)/prefork/headers.def
-	rm -f $(DESTDIR)$(DOCDIR)/server.ini $(SITE:%=$(DESTDIR)$(DOCDIR)/%)
+	rm -f $(DESTDIR)$(DOCDIR)/server.ini $(SITE:%=$(DESTDIR)$(DOCDIR)/%) \
+	  $(PROXIES:%=$(DESTDIR)$(DOCDIR)/%)
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
 	for m in $(MANPAGES); do \
 	  rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$$m; done
 	-rmdir $(DESTDIR)$(LIBDIR)/prefork/modules $(DESTDIR)$(LIBDIR)/prefork \
 	  $(DESTDIR)$(INCDIR)/prefork $(DESTDIR)$(DOCDIR)/conf/site \
-	  $(DESTDIR)$(DOCDIR)/conf $(DESTDIR)$(DOCDIR) 2>/dev/null
+	  $(DESTDIR)$(DOCDIR)/conf/deploy $(DESTDIR)$(DOCDIR)/conf \
+	  $(DESTDIR)$(DOCDIR) 2>/dev/null
 
 ## clean         remove build/
 clean:

@@ -1,5 +1,6 @@
 """Behind a real HAProxy, without which these tests are skipped, but in .ci/run."""
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -7,14 +8,17 @@ import threading
 
 import pytest
 
-from prefork import PATIENCE, Client
+from prefork import PATIENCE, ROOT, Client
 from test_proxies import STRANGER, Info, status_when
 
+SHIPPED = ROOT / "conf/deploy/haproxy.cfg"
 PROGRAM = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin")
 
-CONFIG = """
+GLOBAL = """
 global
     log stdout format raw local0 info
+"""
+CONFIG = """
 defaults
     log global
     timeout connect {patience}s
@@ -33,28 +37,40 @@ backend out
 """
 
 
+def listener_of(family=socket.AF_INET):
+    listener = socket.socket(family)
+    listener.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+    listener.listen()
+    return listener
+
+
+def address_of(server):
+    to = server.address
+    return f"unix@{to}" if isinstance(to, str) else f"{to[0]}:{to[1]}"
+
+
 class HAProxy:
     """Passes on what comes to .address; .log are its lines."""
 
     def __init__(self, tmp, server, mode, options, frontend=(), backend=(),
                  family=socket.AF_INET):
-        listener = socket.socket(family)
-        listener.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        listener.listen()
-        self.address = listener.getsockname()[:2]
-        file = tmp / "haproxy.cfg"
-        to = server.address
-        file.write_text(CONFIG.format(
+        listener = listener_of(family)
+        self.run(tmp, CONFIG.format(
             patience=PATIENCE, fd=listener.fileno(), mode=mode,
-            address=f"unix@{to}" if isinstance(to, str) else f"{to[0]}:{to[1]}",
-            server=options,
+            address=address_of(server), server=options,
             frontend="\n".join(f"    {x}" for x in frontend),
-            backend="\n".join(f"    {x}" for x in backend)))
+            backend="\n".join(f"    {x}" for x in backend)), listener)
+
+    def run(self, tmp, config, *listeners):
+        self.address = listeners[0].getsockname()[:2]
+        file = tmp / "haproxy.cfg"
+        file.write_text(GLOBAL + config)
         self.process = subprocess.Popen(
             [PROGRAM, "-db", "-f", file], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            pass_fds=[listener.fileno()])
-        listener.close()
+            pass_fds=[x.fileno() for x in listeners])
+        for x in listeners:
+            x.close()
         self.log = []
         self.changed = threading.Condition()
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -78,23 +94,46 @@ class HAProxy:
         self.reader.join(PATIENCE)
         self.process.stdout.close()
 
-    def ask(self, source=None, **fields):
-        with Client(self.address, source=source) as c:
+    def ask(self, source=None, address=None, **fields):
+        with Client(address or self.address, source=source) as c:
             r = c.get("/info", **fields)
             assert r.status == 200, (r.status, r.body, self.log)
             return Info(r), c.sock.getsockname()
 
 
+class Shipped(HAProxy):
+    """With conf/deploy/haproxy.cfg, and other addresses in it."""
+
+    def __init__(self, tmp, web, unread):
+        listeners = listener_of(), listener_of()
+        config = SHIPPED.read_text()
+        for old, new in (
+                ("bind :80\n", f"bind fd@{listeners[0].fileno()}\n"),
+                ("bind :8080\n", f"bind fd@{listeners[1].fileno()}\n"),
+                ("local 127.0.0.1:8000", f"local {web}"),
+                ("local 127.0.0.1:8001", f"local {unread}"),
+                ("HEAD uri / ", "HEAD uri /pid ")):
+            assert config.count(old) == 1, old
+            config = config.replace(old, new)
+        self.unread = listeners[1].getsockname()
+        self.run(tmp, config, *listeners)
+
+
 @pytest.fixture
-def haproxy(tmp_path):
-    """haproxy(server, mode, options, ...) starts one."""
+def program():
     if PROGRAM is None and "PREFORK_CI" not in os.environ:
         pytest.skip("haproxy is not installed")
     assert PROGRAM is not None, "haproxy is not installed, and this is .ci/run"
+    return PROGRAM
+
+
+@pytest.fixture
+def haproxy(program, tmp_path):
+    """haproxy(server, mode, options, ...) starts one."""
     started = []
 
-    def begin(*args, **kw):
-        started.append(HAProxy(tmp_path, *args, **kw))
+    def begin(*args, kind=HAProxy, **kw):
+        started.append(kind(tmp_path, *args, **kw))
         return started[-1]
     yield begin
     for h in started:
@@ -169,6 +208,51 @@ def test_the_fields_of_haproxy(start, haproxy):
     assert (info.client, info.port) == (STRANGER, 0)
     assert (info.scheme, info.host) == ("https", "shop.example")
     assert info["X-Request-Id"].count("-") == 4
+
+
+MADE_UP = {"X_Forwarded_For": "6.6.6.6", "X_Forwarded_Proto": "https",
+           "X_Forwarded_Host": "evil.example", "X_Forwarded_Port": "1",
+           "X_Real_IP": "6.6.6.6", "X_Request_Id": "6",
+           "Forwarded": "for=6.6.6.6"}
+
+
+def test_the_configuration_that_is_shipped_is_without_a_warning(
+        program, tmp_path):
+    (tmp_path / "global.cfg").write_text(GLOBAL)
+    done = subprocess.run([program, "-c", "-f", tmp_path / "global.cfg", "-f",
+                           SHIPPED], capture_output=True, text=True,
+                          timeout=PATIENCE)
+    assert done.returncode == 0
+    assert "[" not in done.stderr + done.stdout, "[WARNING], [ALERT]"
+
+
+@pytest.fixture
+def shipped(start, haproxy, tmp_path):
+    """The server is as the file's first lines say."""
+    said = dict(re.findall(r"^#   (\w+) = (.*)$", SHIPPED.read_text(), re.M))
+    assert set(said) == {"bind", "trust", "fields", "protocol"}
+    unix = tmp_path / "unread.sock"
+    s = start({"server": {"bind": f"127.0.0.1:0, unix:{unix}"},
+               "proxy": {"trust": said["trust"] + ", unix",
+                         "fields": said["fields"], "protocol": f"unix:{unix}"}})
+    h = haproxy(address_of(s), f"unix@{unix}", kind=Shipped)
+    h.wait("Health check for server prefork/local succeeded")
+    return s, h
+
+
+def test_the_configuration_that_is_shipped_lets_nobody_make_up_a_client(
+        shipped):
+    s, h = shipped
+    for fields in {}, MADE_UP:
+        info, _ = h.ask(source=STRANGER, **fields)
+        assert (info.client, info.scheme) == (STRANGER, "http")
+        assert info.names() == {"x-forwarded-for", "x-forwarded-proto"}
+        assert info["X-Request-Id"].count("-") == 4
+        info, name = h.ask(source=STRANGER, address=h.unread, **fields)
+        assert (info.client, info.port) == name
+        assert info.scheme == "http" and not info.names()
+        assert "-" not in info["X-Request-Id"]
+    assert s.status()["proxy_refused"] == 0
 
 
 def test_what_haproxy_lets_pass_is_no_contradiction_unseen(start, haproxy):

@@ -35,6 +35,7 @@ fuzzer:clang         libclang-rt-14-dev compiler-rt      compiler-rt compiler-rt
 cmd:clang-tidy       clang-tidy        clang-tools-extra clang       clang-extra-tools
 cmd:systemd-analyze  systemd           systemd           systemd     systemd
 cmd:haproxy          haproxy           haproxy           haproxy     haproxy
+cmd:nginx            nginx-light       nginx             nginx       nginx
 cmd:chromium         chromium          chromium          chromium    chromium
 '
 things_differential='
