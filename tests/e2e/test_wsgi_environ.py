@@ -175,6 +175,13 @@ def test_a_target_in_absolute_form_is_a_path(bare):
     assert values["QUERY_STRING"] == "q"
 
 
+def test_host_is_that_of_the_target_in_absolute_form(bare):
+    """Else who routes by one and who checks the other differ."""
+    values, _ = bare.shown(bare_send(
+        bare, "GET http://name:81/p HTTP/1.1\r\nHost: other\r\n\r\n"))
+    assert values["HTTP_HOST"] == "name:81"
+
+
 def bare_send(bare, text):
     with bare.connect() as c:
         return c.send(text).response()
@@ -203,6 +210,17 @@ def test_the_mount_is_script_name(bare, target, script, path):
 
 
 # ---- who and where (14, 15) --------------------------------------------------
+
+def test_no_client_says_where_the_script_ends(web):
+    """gunicorn 22.0 #2650: it moved the path past the rules of proxies."""
+    with web.connect() as c:
+        values, _ = web.shown(c.get(web.target() + "/admin/x", **{
+            "SCRIPT-NAME": "/admin", "X: y\r\nSCRIPT_NAME": "/admin",
+            "X: y\r\nPATH_INFO": "/public", "Path-Info": "/public",
+            "X-Script-Name": "/admin", "X-Forwarded-Prefix": "/admin"}))
+    whole = values["SCRIPT_NAME"] + values["PATH_INFO"]
+    assert values["SCRIPT_NAME"] == web.mount and whole.endswith("/admin/x")
+
 
 def test_remote_addr_is_the_peer(web):
     with web.connect() as c:

@@ -252,8 +252,10 @@ empty_line_take(const struct h1_head *h)
 
 /* ---- fields, RFC 9112 5 ------------------------------------------------ */
 
+/* RFC 9112 3.2.2: the authority of the target stands in its place, for
+ * everybody who looks. */
 static enum h1_result
-host_take(struct h1_head *h, const char *buf, const struct h1_field *f)
+host_take(struct h1_head *h, const char *buf, struct h1_field *f)
 {
 	if (f->flags & PF_HF_REPEATED)
 		return H1_DUPLICATE_HOST;
@@ -261,6 +263,7 @@ host_take(struct h1_head *h, const char *buf, const struct h1_field *f)
 		return H1_BAD_HOST;
 	if (h->authority.n == 0)
 		h->authority = f->value;
+	f->value = h->authority;
 	return H1_OK;
 }
 
@@ -291,7 +294,7 @@ expect_take(struct h1_head *h, struct str value)
 
 /* What the field means to prefork itself. */
 static enum h1_result
-field_apply(struct h1_head *h, const char *buf, const struct h1_field *f)
+field_apply(struct h1_head *h, const char *buf, struct h1_field *f)
 {
 	struct str value = slice(buf, f->value);
 
@@ -357,8 +360,8 @@ field_record(struct h1_head *h, const char *buf, struct h1_field f)
 	h->seen |= bit;
 	h->forwarding = h->forwarding || field_is_forwarding(f.id, name);
 	f.flags = repeated ? PF_HF_REPEATED : 0;
-	h->field[h->n_fields++] = f;
-	return field_apply(h, buf, &f);
+	h->field[h->n_fields] = f;
+	return field_apply(h, buf, &h->field[h->n_fields++]);
 }
 
 /* field-name ":" OWS field-value OWS */
