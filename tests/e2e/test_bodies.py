@@ -213,6 +213,24 @@ def test_each_piece_comes_back_before_the_next_is_sent(one):
         assert c.response().status == 200
 
 
+@pytest.mark.parametrize("wrong", ["zz\r\n", "3\r\nabcX", "3;a\rb\r\n",
+                                   "0\r\nHost: h\r\n\r\n",
+                                   "0\r\n" + "A: b\r\n" * 101 + "\r\n"],
+                         ids=["size", "end", "extension", "trailer", "many"])
+def test_a_chunk_that_is_wrong_after_the_head_is_out_cuts_the_answer(
+        one, wrong):
+    with one().connect() as c:
+        c.request("/echo", method="POST", Transfer_Encoding="chunked")
+        c.send("3\r\none\r\n")
+        assert c.head().status == 200
+        assert (c.line(), c.line()) == ("3", "one")
+        c.send(wrong + NEXT)
+        try:
+            assert b"0\r\n\r\n" not in c.rest(), "as if it was complete"
+        except ConnectionResetError:
+            pass
+
+
 def test_expect_continue_is_said_when_a_streaming_handler_reads(one):
     with one().connect() as c:
         c.request("/echo", method="POST", Content_Length=4,

@@ -47,7 +47,9 @@ def test_interim_responses(wrong):
         early = c.head()
         assert early.status == 103 and "preload" in early["Link"]
         assert lines(c.response().body) == {
-            "99": -6, "100": -6, "101": -6, "200": -6, "103": 0}
+            "99": -6, "100": -6, "101": -6, "200": -6, "split value": -6,
+            "split name": -6, "coding": -6, "103": 0}
+        assert early["X"] is early["Transfer-Encoding"] is None
         c.send("GET /?informs HTTP/1.0\r\n\r\n")
         assert c.head().status == 200, "103 to a client of HTTP/1.0"
 

@@ -1,6 +1,8 @@
 """HTTP as clients speak it, the odd ones too."""
 import select
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -41,6 +43,33 @@ def test_pipelining_keeps_the_order_behind_a_slow_one(start, gate):
         gate.entered().open()
         assert c.response().body == b"through"
         assert c.response().body.isdigit()
+
+
+def test_a_client_that_never_stops_asking_leaves_turns_to_others(start):
+    """puma CVE-2021-29509: one that pipelines held its thread for good."""
+    s = start({"server": {"workers": 1, "threads": 1}}, ready=1)
+    stop = threading.Event()
+
+    def ask(c):
+        while not stop.is_set():
+            c.send("GET /pid HTTP/1.1\r\nHost: t\r\n\r\n" * 500)
+
+    def read(c):
+        while c.sock.recv(1 << 20):
+            pass
+    with s.connect() as greedy, s.connect() as other:
+        threads = [threading.Thread(target=f, args=(greedy,))
+                   for f in (ask, read)]
+        for t in threads:
+            t.start()
+        try:
+            for _ in range(50):
+                assert other.get("/pid").status == 200
+        finally:
+            stop.set()
+            threads[0].join()
+            greedy.sock.shutdown(socket.SHUT_WR)
+            threads[1].join()
 
 
 def test_head_has_the_fields_of_get_and_no_body(server):

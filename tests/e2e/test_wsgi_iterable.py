@@ -279,6 +279,16 @@ def test_204_and_304_have_no_body(web, status, kind, blocks):
         assert c.get(web.target("pid")).status == 200
 
 
+def test_204_has_no_length_though_its_application_gives_one(web):
+    with web.connect() as c:
+        for kind in "listed", "iterated":
+            r = c.get(web.target(kind, status="204 No Content",
+                                 headers=[("Content-Length", "3")],
+                                 **{"return": [b"six"]}))
+            assert (r.status, r["Content-Length"]) == (204, None)
+            assert c.get(web.target("pid")).status == 200
+
+
 def test_304_may_tell_the_length_of_what_it_does_not_send(bare):
     with bare.connect() as c:
         r = c.get(bare.target("listed", status="304 Not Modified",

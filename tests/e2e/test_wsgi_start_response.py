@@ -157,6 +157,19 @@ def test_characters_that_no_header_has_are_refused(bare, pair):
     assert r.body.startswith(b"ValueError: "), r.body
 
 
+@pytest.mark.parametrize("pair", [
+    ("X-A", "1\r\nX-B: 2"), ("X-A: 1\r\nX-B", "2"), ("X-A", "1\n\n<html>")],
+    ids=ascii)
+def test_who_lets_a_client_split_the_response_is_500_and_named(bare, pair):
+    mark = bare.fails("exception in the application")
+    with bare.connect() as c:
+        r = c.get(bare.target("sends", headers=[pair]))
+        assert (r.status, r["X-A"], r["X-B"]) == (500, None, None)
+        assert c.buffer == b""
+    bare.server.wait(r'File ".*starts\.py", line \d+, in sends', after=mark)
+    bare.server.wait("ValueError: ", after=mark)
+
+
 @pytest.mark.parametrize("lengths", [
     ["x"], [""], ["-1"], ["+1"], ["1.0"], ["1 2"], ["1", "2"],
     ["99999999999999999999"],

@@ -7,7 +7,8 @@
  *                start twice
  *     ?heads     start with bad statuses, lengths, names and values, and with
  *                fields that are not a module's to send
- *     ?informs   interim responses: 99, 100, 101, 200, then a good 103
+ *     ?informs   interim responses: 99, 100, 101, 200, three that
+ *                would break the message, then a good 103
  *     ?failed    respond() that must fail; "released N" is how often its
  *                buffer was released
  *     ?fd        body_fd of a request without a file
@@ -157,6 +158,12 @@ informs(pf_request *req)
 	static const unsigned bad[] = { 99, 100, 101, 200 };
 	static const pf_header link = { .name = SLICE("Link"),
 		.value = SLICE("</a.css>; rel=preload") };
+	static const pf_header split[] = {
+		{ .name = SLICE("Link"), .value = SLICE("</a>\r\nX: y") },
+		{ .name = SLICE("Link: </a>\r\nX"), .value = SLICE("y") },
+		{ .name = SLICE("Transfer-Encoding"),
+		    .value = SLICE("chunked") },
+	};
 	struct report r = { .n = 0 };
 
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -165,6 +172,9 @@ informs(pf_request *req)
 		snprintf(what, sizeof what, "%u", bad[i]);
 		report_add(&r, what, host->inform(req, bad[i], &link, 1));
 	}
+	report_add(&r, "split value", host->inform(req, 103, &split[0], 1));
+	report_add(&r, "split name", host->inform(req, 103, &split[1], 1));
+	report_add(&r, "coding", host->inform(req, 103, &split[2], 1));
 	report_add(&r, "103", host->inform(req, 103, &link, 1));
 	reply(host, req, 200, "%s", r.text);
 }
