@@ -2,6 +2,7 @@
 import os
 import re
 import resource
+import socket
 import zlib
 
 import pytest
@@ -242,6 +243,35 @@ def test_expect_continue_is_said_when_a_streaming_handler_reads(one):
         c.request("/unread", method="POST", Content_Length=4,
                   Expect="100-continue")
         assert c.head().status == 200
+
+
+@pytest.mark.parametrize("path", ["/sum", "/echo", "/unread"])
+@pytest.mark.parametrize("sent", ["zz\r\n", "5\r\nhello", "3\r\nabcX", "1\r\n"])
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+def test_bodies_that_are_malformed_or_cut_short_are_counted(
+        one, path, sent, later):
+    s = one()
+    good = b"5\r\nhello\r\n0\r\n\r\n"
+    with s.connect() as c:
+        for _ in range(2):
+            c.request(path, method="POST", Transfer_Encoding="chunked")
+            c.send(good)
+            assert c.response().status == 200
+        c.request(path, method="POST", Transfer_Encoding="chunked")
+        if later and path != "/sum":
+            if path == "/unread":
+                c.response()  # discarding
+            else:
+                c.send("1\r\nx\r\n")
+                c.head()
+        c.send(sent).sock.shutdown(socket.SHUT_WR)
+        try:
+            c.rest()
+        except ConnectionResetError:
+            pass
+    while s.status()["bodies_bad"] < 1:
+        pass
+    assert s.status()["bodies_bad"] == 1
 
 
 # ---- bodies nobody reads -----------------------------------------------------

@@ -139,8 +139,24 @@ body_feed_locked(struct pf_request *r, char *p, size_t *n)
 }
 
 static void
+body_bad(struct pf_request *r)
+{
+	SCORE_ADD(r->worker->score, bodies_bad, 1);
+}
+
+static enum body_result
+body_counted(struct pf_request *r, enum body_result result)
+{
+	if (result == BODY_BAD)
+		body_bad(r);
+	return result;
+}
+
+/* The client has sent all it will, or is gone. */
+static void
 body_eof(struct conn *c, struct pf_request *r)
 {
+	body_bad(r);
 	if (c->state == CONN_BODY) {
 		conn_close(c); /* nobody is there to be answered */
 		return;
@@ -174,7 +190,7 @@ h1_read_body(struct conn *c, struct pf_request *r)
 		return;
 	}
 	taken = (size_t)n;
-	result = body_feed_locked(r, w->scratch, &taken);
+	result = body_counted(r, body_feed_locked(r, w->scratch, &taken));
 	if (!rest_keep(r, w->scratch + taken, (size_t)n - taken))
 		result = BODY_FAILED;
 	if (c->state == CONN_BODY)
@@ -206,6 +222,7 @@ h1_discard_body(struct conn *c, struct pf_request *r)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
+		body_bad(r);
 		conn_close(c);
 		return;
 	}
@@ -214,7 +231,8 @@ h1_discard_body(struct conn *c, struct pf_request *r)
 		return;
 	}
 	taken = (size_t)n;
-	result = body_feed(&r->body, &r->app->body_limits, w->scratch, &taken);
+	result = body_counted(r,
+	    body_feed(&r->body, &r->app->body_limits, w->scratch, &taken));
 	if (result == BODY_MORE)
 		return;
 	if (result != BODY_DONE ||
@@ -238,7 +256,8 @@ h1_begin_body(struct pf_request *r)
 	}
 	body_init(&r->body, &r->head, &r->worker->h1_limits, &app->body_limits);
 	r->rest_n = n;
-	result = body_feed_first(&r->body, &app->body_limits, raw, &n);
+	result = body_counted(r,
+	    body_feed_first(&r->body, &app->body_limits, raw, &n));
 	r->rest = raw + n;
 	r->rest_n -= n;
 	r->continue_wanted = r->head.expect_continue && r->body.received == 0 &&
