@@ -85,6 +85,8 @@ ATTACKS = {
     # puma CVE-2024-21647: extensions without an end
     "extension_endless": (
         post(CHUNKED) + b"1;" + b"a" * 300 + b"\r\nx\r\n0\r\n\r\n", 400),
+    "extensions_endless": (
+        post(CHUNKED) + (b"1;" + b"a" * 250 + b"\r\nx\r\n") * 300, 400),
     # puma CVE-2023-40175, gunicorn 22.0.0: trailers that frame
     "trailer_length": (
         post(CHUNKED) + b"0\r\nContent-Length: 500\r\n\r\n", 400),

@@ -15,7 +15,7 @@ static const struct h1_limits limits = {
 	.request_line = 8192,
 	.field = 8192,
 	.fields = 3,
-	.head = 64,
+	.head = 320,
 };
 
 struct decoded {
@@ -105,6 +105,44 @@ a_size_beyond_max_body_is_refused_with_its_line(void **state)
 		assert_int_equal(h1_chunk_decode(&c, t[i].in, &n, out, &room),
 		    t[i].result);
 	}
+}
+
+/* 1-byte chunks with an extension each, after one of `before` bytes. */
+static enum h1_result
+extended(size_t before, unsigned chunks, unsigned *taken)
+{
+	static const char chunk[] = "1;123456789\r\nx\r\n";
+	char first[400];
+	struct h1_chunk c;
+	char out[400];
+	size_t n, room = sizeof out;
+	enum h1_result r;
+
+	h1_chunk_init(&c, &limits, UINT64_MAX);
+	n = (size_t)snprintf(first, sizeof first, "%zx\r\n%0*d\r\n", before,
+	    (int)before, 0);
+	r = h1_chunk_decode(&c, first, &n, out, &room);
+	for (*taken = 0; r == H1_MORE && *taken < chunks; ++*taken) {
+		n = sizeof chunk - 1;
+		room = sizeof out;
+		r = h1_chunk_decode(&c, chunk, &n, out, &room);
+	}
+	return r;
+}
+
+/* puma CVE-2024-21647: each chunk had its limit, all of them had none. */
+static void
+extensions_without_end_are_refused(void **state)
+{
+	unsigned n;
+
+	(void)state;
+	/* 9 bytes each: of 320 for a head, and one for each 8 of the body */
+	assert_int_equal(extended(1, 36, &n), H1_MORE);
+	assert_int_equal(extended(1, 1000, &n), H1_CHUNK_EXT_TOO_LONG);
+	assert_int_equal(n, 37);
+	assert_int_equal(extended(256, 1000, &n), H1_CHUNK_EXT_TOO_LONG);
+	assert_int_equal(n, 40);
 }
 
 static void
@@ -216,17 +254,18 @@ an_extension_is_bounded(void **state)
 static void
 trailers_are_bounded_together(void **state)
 {
+	char in[512];
+	int n;
+
 	(void)state;
-	/* 3 fields, 64 bytes with the line ends */
+	/* 3 fields, 320 bytes with the line ends */
 	expect(STR("0\r\nA:\r\nB:\r\nC:\r\n\r\n"), H1_OK, STR(""));
 	expect(STR("0\r\nA:\r\nB:\r\nC:\r\nD:\r\n\r\n"), H1_TOO_MANY_TRAILERS,
 	    STR(""));
-	expect(STR("0\r\nA: 0123456789012345678901234\r\n"
-		   "B: 012345678901234567890123456\r\n\r\n"),
-	    H1_OK, STR(""));
-	expect(STR("0\r\nA: 0123456789012345678901234\r\n"
-		   "B: 0123456789012345678901234567\r\n\r\n"),
-	    H1_TRAILERS_TOO_LONG, STR(""));
+	n = snprintf(in, sizeof in, "0\r\nA: %0*d\r\nB: 0\r\n\r\n", 307, 0);
+	expect((struct str){ in, (size_t)n }, H1_OK, STR(""));
+	n = snprintf(in, sizeof in, "0\r\nA: %0*d\r\nB: 0\r\n\r\n", 308, 0);
+	expect((struct str){ in, (size_t)n }, H1_TRAILERS_TOO_LONG, STR(""));
 }
 
 static void
@@ -252,6 +291,7 @@ main(void)
 		cmocka_unit_test(chunks_are_joined),
 		cmocka_unit_test(
 		    a_size_beyond_max_body_is_refused_with_its_line),
+		cmocka_unit_test(extensions_without_end_are_refused),
 		cmocka_unit_test(what_follows_the_body_is_not_taken),
 		cmocka_unit_test(a_body_is_decoded_in_its_own_place),
 		cmocka_unit_test(a_full_output_stops_the_input),

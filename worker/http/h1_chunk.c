@@ -42,7 +42,7 @@ h1_chunk_init(struct h1_chunk *c, const struct h1_limits *limits,
 {
 	*c = (struct h1_chunk){
 		.body_left = max_body,
-		.max_trailer_bytes = limits->head,
+		.max_head = limits->head,
 		.max_trailers = limits->fields,
 	};
 }
@@ -86,6 +86,14 @@ size_byte(struct h1_chunk *c, char b)
 	return H1_MORE;
 }
 
+/* RFC 9112 7.1.1.  Else a body of small chunks is mostly what nobody looks at,
+ * and never ends. */
+static bool
+ext_in_share(const struct h1_chunk *c)
+{
+	return c->ext_total <= c->max_head + c->announced / H1_CHUNK_EXT_SHARE;
+}
+
 static enum h1_result
 ext_byte(struct h1_chunk *c, char b)
 {
@@ -95,8 +103,10 @@ ext_byte(struct h1_chunk *c, char b)
 	}
 	if (!field_vchar[(unsigned char)b])
 		return H1_BAD_CHUNK_EXT;
-	return ++c->ext_bytes < H1_CHUNK_EXT_BYTES ? H1_MORE :
-						     H1_CHUNK_EXT_TOO_LONG;
+	c->ext_total++;
+	return ++c->ext_bytes < H1_CHUNK_EXT_BYTES && ext_in_share(c) ?
+	    H1_MORE :
+	    H1_CHUNK_EXT_TOO_LONG;
 }
 
 static enum h1_result
@@ -107,6 +117,7 @@ size_lf_byte(struct h1_chunk *c, char b)
 	if (c->left > c->body_left)
 		return H1_BODY_TOO_LONG;
 	c->body_left -= c->left;
+	c->announced += c->left;
 	c->digits = 0;
 	c->state = c->left > 0 ? DATA : TRAILER;
 	return H1_MORE;
@@ -209,7 +220,7 @@ trailer_lf_byte(struct h1_chunk *c, char b)
 static enum h1_result
 line_byte(struct h1_chunk *c, char b)
 {
-	if (c->state >= TRAILER && ++c->trailer_bytes > c->max_trailer_bytes)
+	if (c->state >= TRAILER && ++c->trailer_bytes > c->max_head)
 		return H1_TRAILERS_TOO_LONG;
 	switch (c->state) {
 	case SIZE: return size_byte(c, b);

@@ -7,15 +7,22 @@
 
 #include "worker/http/h1_parse.h"
 
-enum { H1_CHUNK_EXT_BYTES = 256 }; /* of one chunk at most -> 400 */
+enum {
+	H1_CHUNK_EXT_BYTES = 256, /* of one chunk at most -> 400 */
+	/* of all chunks: as much as a head, and a byte for each so many of the
+	 * body; signed chunks have less -> 400 */
+	H1_CHUNK_EXT_SHARE = 8,
+};
 
 struct h1_chunk {
 	uint64_t left;          /* bytes of the chunk still to come */
 	uint64_t body_left;     /* that the chunks still to come may have */
+	uint64_t announced;     /* by the chunk sizes so far */
+	uint64_t ext_total;     /* bytes of all chunk extensions */
 	uint32_t ext_bytes;     /* of the chunk extension in work */
 	uint32_t trailer_bytes; /* of all trailer lines */
 	uint32_t n_trailers;
-	uint32_t max_trailer_bytes, max_trailers;
+	uint32_t max_head, max_trailers;
 	uint8_t state;
 	uint8_t digits; /* of the chunk size in work */
 	uint8_t name_n; /* of the trailer in work; sizeof name + 1: longer */
