@@ -36,7 +36,8 @@ struct worker {
 	const struct settings *settings;
 	struct score_slot *score;
 	struct ev_loop *loop;
-	uint64_t now_ns; /* when this turn of the loop began */
+	uint64_t now_ns;      /* when this turn of the loop began */
+	unsigned piece_reads; /* so far in this turn: see h1_readable() */
 
 	struct apps apps;
 	struct baton baton;

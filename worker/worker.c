@@ -61,6 +61,7 @@ on_turn(struct ev_loop *loop, ev_check *c, int revents)
 	(void)loop;
 	(void)revents;
 	w->now_ns = clock_now_ns();
+	w->piece_reads = 0;
 	SCORE_SET(w->score, heartbeat_ms, w->now_ns / NS_PER_MS);
 }
 

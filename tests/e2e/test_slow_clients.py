@@ -3,6 +3,7 @@ import contextlib
 import fcntl
 import os
 import select
+import signal
 import socket
 import struct
 import termios
@@ -68,6 +69,28 @@ def test_a_request_may_come_byte_by_byte(one):
             byte_by_byte(c, b"POST /echo HTTP/1.1\r\nHost: t\r\n"
                             b"Content-Length: 5\r\n\r\nhello")
             assert c.response().body == b"hello"
+
+
+def test_a_burst_of_more_pieces_than_a_turn_reads_is_read_in_the_next(one):
+    """Each of 300 heads and bodies gets its last byte while nobody reads."""
+    s = one()
+    pid, = s.workers()
+    with contextlib.ExitStack() as stack:
+        clients = connected(s, 301, stack)
+        whole = clients.pop()
+        for n, c in enumerate(clients):
+            c.send("GET /pid HTTP/1.1\r\nHost: t\r\n\r" if n % 2 else
+                   "POST /sum HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n"
+                   "\r\nhell")
+        assert whole.get("/pid").status == 200, "all of that was read"
+        os.kill(pid, signal.SIGSTOP)
+        for n, c in enumerate(clients):
+            c.send("\n" if n % 2 else "o")
+        whole.request("/pid")
+        os.kill(pid, signal.SIGCONT)
+        assert whole.response().status == 200
+        for c in clients:
+            assert c.response().status == 200
 
 
 def test_slow_heads_and_bodies_take_no_thread(one):

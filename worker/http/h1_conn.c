@@ -12,6 +12,10 @@
 #include "worker/http/uri.h"
 #include "worker/request.h"
 
+/* A turn, of connections whose requests come in pieces: a burst of thousands
+ * must not keep requests that are complete from running. */
+#define PIECE_READS_MAX 128
+
 /* ---- answers of the loop's own ----------------------------------------- */
 
 void
@@ -203,9 +207,21 @@ linger_read(struct conn *c)
 		deadline_set(&c->deadline, &w->linger, w->now_ns);
 }
 
+/* Of a request in pieces: in this turn of the loop, or are requests that are
+ * here waiting for too many such reads already?  What is left is readable in
+ * the next turn, too. */
+static bool
+read_now(const struct conn *c)
+{
+	return c->state == CONN_IDLE ||
+	    c->worker->piece_reads++ < PIECE_READS_MAX;
+}
+
 void
 h1_readable(struct conn *c)
 {
+	if (!read_now(c))
+		return;
 	switch ((enum conn_state)c->state) {
 	case CONN_PROXY: h1_read_proxy(c); return;
 	case CONN_IDLE: begin_request(c); return;
