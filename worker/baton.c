@@ -15,7 +15,8 @@
 #include "worker/runner.h"
 
 #define EAGER_US   300    /* a handler this slow is run without the baton */
-#define DEFER_US   200    /* an answer waits for those of others at most */
+#define DEFER_US   500    /* an answer waits for those of others at most */
+#define BRISK_US   16     /* who gets answers so fast is awake for the next */
 #define AVERAGE_US 100000 /* one slower counts as this in the average */
 #define SHORT_NS   (10 * NS_PER_MS) /* the monitor may miss one so short */
 #define IDLE_S     4 /* a thread not needed for that long may go */
@@ -209,6 +210,15 @@ off_loop_done(struct baton *b, struct pf_request *r, bool complete)
 		mail_wake(&b->worker->mailbox);
 }
 
+/* Are its answers and those of others worth being sent together? */
+static bool
+answers_together(const struct worker *w, const struct pf_app *app)
+{
+	return w->ready.n + w->deferred.n > 0 &&
+	    atomic_load_explicit(&app->average_us, memory_order_relaxed) >
+	    BRISK_US;
+}
+
 /* false: the baton is gone. */
 static bool
 run_on_loop(struct baton *b, struct pf_request *r)
@@ -217,7 +227,7 @@ run_on_loop(struct baton *b, struct pf_request *r)
 	bool complete;
 
 	self->current = r;
-	r->gate.may_defer = b->worker->ready.n + b->worker->deferred.n > 0;
+	r->gate.may_defer = answers_together(b->worker, r->app);
 	atomic_store(&b->seq, seq);
 	monitor_notice(b);
 	complete = run_handler(r);
