@@ -14,6 +14,7 @@ from test_upgrade import upgrade
 MODULE = "python%d.%d.so" % sys.version_info[:2]
 LINKED = BUILD / ("prefork-" + MODULE.removesuffix(".so"))
 APP = """
+import contextvars  # an extension module, which needs the symbols of libpython
 import os
 
 def app(environ, start_response):

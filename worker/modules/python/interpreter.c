@@ -26,13 +26,13 @@ extern const char bootstrap_text[] __attribute__((visibility("hidden")));
 static int
 libpython_for_all(pf_app *app)
 {
-	Dl_info info;
+	Dl_info us, info;
 
-	if (dlsym(RTLD_DEFAULT, "Py_InitializeFromConfig") != NULL)
-		return 0; /* it is linked into this program */
-	if (dladdr((void *)(uintptr_t)Py_InitializeFromConfig, &info) != 0 &&
-	    dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD) !=
-		NULL)
+	if (dladdr(&py, &us) != 0 &&
+	    dladdr((void *)(uintptr_t)Py_InitializeFromConfig, &info) != 0 &&
+	    (us.dli_fbase == info.dli_fbase || /* of this program */
+		dlopen(info.dli_fname,
+		    RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD) != NULL))
 		return 0;
 	py.host->fail(app, "cannot make libpython visible: %s",
 	    dlerror()); /* NOLINT(concurrency-mt-unsafe) */
