@@ -33,6 +33,8 @@ struct setting_text {
 	char *text;
 };
 
+#define WAITS_ALL 256
+
 struct pf_app {
 	const struct settings *server;
 	const struct app_settings *settings;
@@ -45,6 +47,9 @@ struct pf_app {
 	/* Moving average of a handler's time, us; read and written by any
 	 * handler thread, precision does not matter. */
 	_Atomic unsigned average_us;
+	/* Of those slow enough for it to matter: how many of WAITS_ALL slept.
+	 */
+	_Atomic unsigned waits;
 	char *fail_text; /* what pf_host.fail was told; NULL: nothing */
 	struct setting_text *setting_texts; /* that pf_host.setting gave out */
 };

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "common/assert.h"
@@ -15,6 +16,8 @@
 #include "worker/runner.h"
 
 #define EAGER_US   300    /* a handler this slow is run without the baton */
+#define COMPUTE_US 1000   /* or this, if it leaves the processor to nobody */
+#define TURN_US    1000   /* of handlers, before the loop turns again */
 #define DEFER_US   500    /* an answer waits for those of others at most */
 #define BRISK_US   16     /* who gets answers so fast is awake for the next */
 #define AVERAGE_US 100000 /* one slower counts as this in the average */
@@ -179,17 +182,47 @@ average_note(struct pf_app *app, uint64_t ns)
 }
 
 static bool
+is_slow(const struct pf_app *app)
+{
+	return atomic_load_explicit(&app->average_us, memory_order_relaxed) >
+	    EAGER_US;
+}
+
+/* How often this thread went to sleep. */
+static long
+sleeps(void)
+{
+	struct rusage u;
+
+	return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nvcsw : 0;
+}
+
+static void
+waits_note(struct pf_app *app, bool slept)
+{
+	unsigned waits =
+	    atomic_load_explicit(&app->waits, memory_order_relaxed);
+
+	waits = slept ? waits + (WAITS_ALL - waits + 7) / 8 :
+			waits - (waits + 7) / 8;
+	atomic_store_explicit(&app->waits, waits, memory_order_relaxed);
+}
+
+static bool
 run_handler(struct pf_request *r)
 {
 	struct pf_app *app = r->app;
 	uint64_t began = r->run_ns;
+	bool slow = is_slow(app), complete;
+	long slept = slow ? sleeps() : 0;
 	void *state;
-	bool complete;
 
 	if (runner_module_state(self, r, &state))
 		complete = request_run(r, state);
 	else
 		complete = request_refuse(r);
+	if (slow)
+		waits_note(app, sleeps() != slept);
 	self->now_ns = clock_now_ns();
 	average_note(app, self->now_ns - began);
 	return complete;
@@ -271,14 +304,24 @@ run_off_loop(struct baton *b, struct pf_request *r)
 	off_loop_done(b, r, run_measured(b, r));
 }
 
+/* While a handler computes nobody else has the processor, whoever has the
+ * baton; handing it over is what it costs. */
+static bool
+computes(const struct pf_app *app)
+{
+	return atomic_load_explicit(&app->waits, memory_order_relaxed) <
+	    WAITS_ALL / 4 &&
+	    atomic_load_explicit(&app->average_us, memory_order_relaxed) <=
+	    COMPUTE_US;
+}
+
 /* Is the app slow enough to pass the baton first, and is there somebody? */
 static bool
 pass_first(struct baton *b, const struct pf_app *app)
 {
 	bool ok;
 
-	if (atomic_load_explicit(&app->average_us, memory_order_relaxed) <=
-	    EAGER_US)
+	if (!is_slow(app) || computes(app))
 		return false;
 	pthread_mutex_lock(&b->lock);
 	ok = baton_has_successor(b);
@@ -390,18 +433,21 @@ baton_take(struct baton *b)
 	return true;
 }
 
-/* What was ready when the turn began; what comes up meanwhile (pipelined
- * requests) has its turn after the sockets had theirs.  false: the baton is
- * gone. */
+/* What was ready when the turn began, or as much of it as a turn has time for;
+ * what comes up meanwhile (pipelined requests) has its turn after the sockets
+ * had theirs.  false: the baton is gone. */
 static bool
 run_turn(struct baton *b)
 {
 	h1_send_deferred(b->worker); /* of a thread that lost the baton */
 	h1_pipelined(b->worker);
 	self->now_ns = 0;
-	for (unsigned n = b->worker->ready.n; n > 0 && may_run(b); n--)
+	for (unsigned n = b->worker->ready.n; n > 0 && may_run(b); n--) {
 		if (!run_next(b))
 			return false;
+		if (self->now_ns > b->worker->now_ns + TURN_US * NS_PER_US)
+			break;
+	}
 	h1_send_deferred(b->worker);
 	return true;
 }

@@ -3,11 +3,12 @@
  * runs fast handlers right there, without a hand-off.
  *
  *   holder   ev_run(EVRUN_ONCE); for each ready request: publish, run, and
- *            compare-and-swap the sequence: still the holder?  Small answers of
- *            handlers that ran one after the other are sent together
+ *            compare-and-swap the sequence: still the holder?  Small answers
+ *            of one turn are sent together
  *   monitor  looks every millisecond; a handler still running at the second
- * look loses the baton: a waiting thread takes over the loop eager    an app
- * whose handlers take 300 us on average passes the baton before it runs one
+ *            look loses the baton: a waiting thread takes over the loop
+ *   eager    an app whose handlers take 300 us on average passes the baton
+ *            before it runs one; 1 ms, if they compute all that time
  *
  * The sequence number is odd while the holder is inside a handler.  Whoever
  * swaps it to even (the holder coming back, the monitor, the handler itself

@@ -150,6 +150,7 @@ app_init(struct pf_app *app, const struct settings *s, size_t i)
 
 	app->server = s;
 	app->settings = a;
+	atomic_init(&app->waits, WAITS_ALL); /* until they are known */
 	app->body_limits = (struct body_limits){
 		.max = a->max_body,
 		.memory = s->body_memory,

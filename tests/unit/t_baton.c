@@ -36,6 +36,7 @@
 #define PATIENCE_S  60 /* until a test gives up; it never waits for it */
 #define PATIENCE_MS 60000ull
 #define CLIENTS     64
+#define MEDIUM_NS   500000 /* slow for a handler that waits */
 
 /* ---- what handlers do -------------------------------------------------- */
 
@@ -45,12 +46,24 @@ static atomic_uint inside, most_inside;
 static atomic_int body_result, body_bytes;
 
 static void
-spin_ms(unsigned ms)
+spin_ns(uint64_t ns)
 {
-	uint64_t until = clock_now_ns() + ms * NS_PER_MS;
+	uint64_t until = clock_now_ns() + ns;
 
 	while (clock_now_ns() < until)
 		continue;
+}
+
+static void
+spin_ms(unsigned ms)
+{
+	spin_ns(ms * NS_PER_MS);
+}
+
+static void
+sleep_ns(long ns)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = ns }, NULL);
 }
 
 static void
@@ -76,6 +89,10 @@ act(const pf_host *host, pf_request *r, const char *path)
 		sem_wait(&go);
 	} else if (strncmp(path, "/spin", 5) == 0) {
 		spin_ms((unsigned)strtoul(path + 5, NULL, 10));
+	} else if (strcmp(path, "/work") == 0) {
+		spin_ns(MEDIUM_NS);
+	} else if (strcmp(path, "/wait") == 0) {
+		sleep_ns(MEDIUM_NS);
 	} else if (strncmp(path, "/late", 5) == 0) {
 		spin_ms((unsigned)strtoul(path + 5, NULL, 10));
 		read_body(host, r);
@@ -437,9 +454,43 @@ an_app_known_to_be_slow_passes_the_baton_first(void **state)
 	assert_true(get(&s, "/spin20"));
 	before = takeovers(&s);
 	for (int i = 0; i < 30; i++)
-		assert_true(get(&s, "/spin1"));
+		assert_true(get(&s, "/spin2"));
 	assert_int_equal(takeovers(&s), before);
 	server_close(&s);
+}
+
+/* How many of the last 40 requests of 80 the first thread served. */
+static unsigned
+served_by_the_first(const char *path)
+{
+	struct server s;
+	unsigned n = 0;
+
+	server_open(&s, 2, 2);
+	for (int i = 0; i < 80; i++) {
+		assert_true(get(&s, path));
+		n += i >= 40 && atomic_load(&tid) == s.tid;
+	}
+	server_close(&s);
+	return n;
+}
+
+/* A busy machine may make any handler look slow, for a while. */
+static void
+a_handler_that_computes_half_a_millisecond_keeps_the_baton(void **state)
+{
+	int tries = 0;
+
+	(void)state;
+	while (served_by_the_first("/work") < 40)
+		assert_true(++tries < 50);
+}
+
+static void
+a_handler_that_waits_half_a_millisecond_passes_the_baton(void **state)
+{
+	(void)state;
+	assert_in_range(served_by_the_first("/wait"), 0, 39);
 }
 
 static void
@@ -658,6 +709,12 @@ main(void)
 		    reset),
 		cmocka_unit_test_setup(
 		    an_app_known_to_be_slow_passes_the_baton_first, reset),
+		cmocka_unit_test_setup(
+		    a_handler_that_computes_half_a_millisecond_keeps_the_baton,
+		    reset),
+		cmocka_unit_test_setup(
+		    a_handler_that_waits_half_a_millisecond_passes_the_baton,
+		    reset),
 		cmocka_unit_test_setup(
 		    a_handler_that_waits_for_its_client_lets_others_run, reset),
 		cmocka_unit_test_setup(a_body_that_is_here_is_never_late,

@@ -31,8 +31,8 @@ libpython_for_all(pf_app *app)
 	if (dladdr(&py, &us) != 0 &&
 	    dladdr((void *)(uintptr_t)Py_InitializeFromConfig, &info) != 0 &&
 	    (us.dli_fbase == info.dli_fbase || /* of this program */
-		dlopen(info.dli_fname,
-		    RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD) != NULL))
+		dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD) !=
+		    NULL))
 		return 0;
 	py.host->fail(app, "cannot make libpython visible: %s",
 	    dlerror()); /* NOLINT(concurrency-mt-unsafe) */
