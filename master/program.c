@@ -116,6 +116,7 @@ program_change(const struct settings_source *source, char **argv)
 
 	settings_free(&s);
 	ours = found ? program_find() : NULL;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
 	if (ours != NULL && setenv(VARIABLE, ours, 1) == 0) {
 		argv[0] = path; /* what stacks will name */
 		execv(path, argv);
