@@ -11,8 +11,6 @@
 #include "master/caps.h"
 #include "master/priv.h"
 
-#define LOOKUP_BYTES 16384
-
 /* 0, or -1: text is not a number that can be an id. */
 static int
 parse_id(const char *text, unsigned *out)
@@ -33,14 +31,11 @@ parse_id(const char *text, unsigned *out)
 static int
 lookup_user(struct priv *p, const char *name, char *err, size_t err_bytes)
 {
-	struct passwd pw, *found = NULL;
-	char buf[LOOKUP_BYTES];
 	bool numeric = parse_id(name, &p->uid) == 0;
+	const struct passwd *found;
 
-	if (numeric)
-		getpwuid_r(p->uid, &pw, buf, sizeof buf, &found);
-	else
-		getpwnam_r(name, &pw, buf, sizeof buf, &found);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the master has no threads */
+	found = numeric ? getpwuid(p->uid) : getpwnam(name);
 	if (found != NULL) {
 		p->uid = found->pw_uid;
 		p->gid = found->pw_gid;
@@ -57,12 +52,13 @@ lookup_user(struct priv *p, const char *name, char *err, size_t err_bytes)
 static int
 lookup_group(const char *name, gid_t *gid, char *err, size_t err_bytes)
 {
-	struct group gr, *found = NULL;
-	char buf[LOOKUP_BYTES];
+	const struct group *found;
 
 	if (parse_id(name, gid) == 0)
 		return 0;
-	getgrnam_r(name, &gr, buf, sizeof buf, &found);
+	/* The other one wants to be told how long a group is.
+	 * NOLINTNEXTLINE(concurrency-mt-unsafe): the master has no threads */
+	found = getgrnam(name);
 	if (found == NULL) {
 		snprintf(err, err_bytes, "there is no group %s", name);
 		return -1;

@@ -4,11 +4,12 @@ import os
 import pathlib
 import pwd
 import shutil
+import subprocess
 import tempfile
 
 import pytest
 
-from prefork import PROBE, run
+from prefork import BINARY, PROBE, run
 
 root = pytest.mark.skipif(os.getuid() != 0, reason="only root can switch")
 
@@ -42,6 +43,20 @@ def test_a_group_of_its_own(start, probe):
     daemon = grp.getgrnam("daemon")
     s = start({"server": {"user": "nobody", "group": "daemon"}, **probe})
     assert s.get("/ids").body.decode().split()[1] == str(daemon.gr_gid)
+
+
+@root
+def test_a_group_of_many_members_is_found(start, probe, tmp_path):
+    """Its line is longer than one would have room for."""
+    if subprocess.run(["unshare", "-m", "true"]).returncode != 0:
+        pytest.skip("no namespace for mounts here")
+    groups = tmp_path / "group"
+    groups.write_text("root:x:0:\nmany:x:4711:" + ",".join(
+        f"member-{n}" for n in range(20000)) + "\n")
+    s = start({"server": {"user": "nobody", "group": "many"}, **probe}, program=(
+        "unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/group; exec "$@"',
+        groups, BINARY))
+    assert s.get("/ids").body.decode().split()[1] == "4711"
 
 
 @root
