@@ -34,6 +34,7 @@ PYTEST       ?= $(firstword $(wildcard /usr/bin/python3) python3) -m pytest
 PYTEST_ARGS  ?= -q -rs -n 4
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY   ?= clang-tidy
+CPPCHECK     ?= cppcheck
 
 # ---- sources: every .c file of the program stands here once ----------------
 
@@ -219,7 +220,7 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 .SECONDARY:
 .PHONY: all help run check check-parts check-unit check-e2e check-san \
   check-differential check-sandbox check-fmt fmt check-layers check-common \
-  check-docs docs tidy analyze fuzz fuzz-run fuzzers bench bench-fibonacci bench-parser bench-wsgi soak install \
+  check-docs docs tidy cppcheck analyze fuzz fuzz-run fuzzers bench bench-fibonacci bench-parser bench-wsgi soak install \
   uninstall clean check-fresh coverage deps deps-check test-programs FORCE
 
 all: $(BIN) $(CTL) $(MODULE_SO) $(PYTHON_SO) $(PYTHON_BIN)
@@ -459,11 +460,20 @@ docs: $(DOCGEN)
 check-docs: $(DOCGEN)
 	@tests/lint/check_docs.sh $(BUILD)/tools
 
+ALL_C = $(SOURCES) $(TEST_C) $(MOCK_C) $(TESTMOD_C) $(BENCH_C) $(FUZZ_C)
+
 ## tidy          clang-tidy over all C files
 tidy:
-	@printf '%s\n' $(SOURCES) $(TEST_C) $(MOCK_C) $(TESTMOD_C) $(BENCH_C) \
-	  $(FUZZ_C) | xargs -P 2 -I{} $(CLANG_TIDY) --quiet {} -- -std=gnu11 \
-	  $(PF_CPPFLAGS) $(python_flags) 2>/dev/null
+	@printf '%s\n' $(ALL_C) | xargs -P 2 -I{} $(CLANG_TIDY) --quiet {} -- \
+	  -std=gnu11 $(PF_CPPFLAGS) $(python_flags) 2>/dev/null
+
+## cppcheck      over all C files
+cppcheck:
+	@$(CPPCHECK) -q --error-exitcode=1 --std=c11 --template=gcc \
+	  --enable=warning,performance,portability --library=python \
+	  --library=tests/lint/cppcheck.cfg \
+	  --suppressions-list=tests/lint/cppcheck.supp \
+	  -D_GNU_SOURCE -I. -Iworker/include $(ALL_C)
 
 ## analyze       gcc -fanalyzer over common, conf and master
 # Its leak checks are off: gcc 12 loses an allocation that moves into a struct

@@ -33,6 +33,7 @@ cmd:git              git               git               git         git
 cmd:clang            clang             clang             clang       clang
 fuzzer:clang         libclang-rt-14-dev compiler-rt      compiler-rt compiler-rt
 cmd:clang-tidy       clang-tidy        clang-tools-extra clang       clang-extra-tools
+cmd:cppcheck         cppcheck          cppcheck          cppcheck    cppcheck
 cmd:systemd-analyze  systemd           systemd           systemd     systemd
 cmd:haproxy          haproxy           haproxy           haproxy     haproxy
 cmd:nginx            nginx-light       nginx             nginx       nginx

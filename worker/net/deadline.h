@@ -41,7 +41,7 @@ struct deadlines {
 void deadlines_init(struct deadlines *, struct ev_loop *);
 void deadlines_stop(struct deadlines *);
 void deadline_list_init(struct deadlines *, struct deadline_list *,
-    uint64_t after_ns, deadline_fn *, void *arg);
+    uint64_t after_ns, deadline_fn *expired, void *arg);
 
 /* Counts from since_ns, which is not before that of any entry by more than a
  * loop turn; leaves the list it was in. */
