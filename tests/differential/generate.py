@@ -107,6 +107,7 @@ RULES = {
     "target_asterisk": sub(rb" (http://t)?/\S+", b" *"),
     "target_authority": sub(rb" (http://t)?/\S+", b" t:80"),
     "target_other_host": sub(rb" (http://t)?/a", b" http://other/a"),
+    "target_https": sub(rb" (http://t)?/a", b" https://t/a"),
     "target_scheme": sub(rb" (http://t)?/a", b" ftp://t/a"),
     "target_fragment": sub(rb"/a", b"/a#b"),
     "target_nul": sub(rb"/a", b"/a\0"),

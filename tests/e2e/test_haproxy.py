@@ -255,6 +255,16 @@ def test_the_configuration_that_is_shipped_lets_nobody_make_up_a_client(
     assert s.status()["proxy_refused"] == 0
 
 
+def test_a_target_that_haproxy_lets_pass_makes_no_https(start, haproxy):
+    """It hands on what its client wrote, and says nothing without TLS."""
+    h = haproxy(start({}), "http", "", (
+        "http-request del-header X-Forwarded-Proto",
+        "http-request set-header X-Forwarded-Proto https if { ssl_fc }"))
+    with Client(h.address) as c:
+        assert c.get("https://test/info").status == 421
+        assert Info(c.get("http://test/info")).scheme == "http"
+
+
 def test_what_haproxy_lets_pass_is_no_contradiction_unseen(start, haproxy):
     """A Forwarded that its client made up beside HAProxy's X-Forwarded-For."""
     h = haproxy(start({}), "http", "", ("option forwardfor",))

@@ -97,6 +97,8 @@ def answers(handler, lines):
         return {501}
     if "%00" in lines["raw_path"]:
         return {400}  # well-formed, but no path for a module
+    if lines.get("scheme") == "https":
+        return {421}  # nobody says that the connection is secured
     if handler != "static":
         return {200}
     if lines["method"] in ("GET", "HEAD"):

@@ -149,6 +149,38 @@ def test_each_request_of_a_connection_has_its_own_client(server):
     assert [i.host for i in found] == ["a", "test", "test"]
 
 
+# ---- an https target, which only a secured connection may ask for -------------
+
+HTTPS = "HTTPS://shop.example/info"
+
+
+def test_an_https_target_is_misdirected_unless_a_proxy_says_https(server):
+    with server.connect() as c:
+        for fields in {}, {"X_Forwarded_Proto": "http"}, {
+                "Forwarded": "proto=http"}, {"X_Forwarded_For": "203.0.113.9"}:
+            assert c.get(HTTPS, **fields).status == 421
+        for fields in {"X_Forwarded_Proto": "https"}, {
+                "Forwarded": "for=203.0.113.9;proto=https"}:
+            info = Info(c.get(HTTPS, **fields))
+            assert (info.scheme, info.host) == ("https", "shop.example")
+            assert info["Host"] == "shop.example"
+        assert Info(c.get("http://shop.example/info")).scheme == "http"
+
+
+def test_a_peer_that_is_not_trusted_cannot_say_https(start):
+    s = start({"proxy": {"trust": "192.0.2.1"}})
+    with s.connect() as c:
+        assert c.get(HTTPS, X_Forwarded_Proto="https").status == 421
+        assert Info(c.get("/info")).scheme == "http"
+
+
+def test_a_misdirected_request_with_a_body_costs_the_connection(server):
+    with server.connect() as c:
+        r = c.get(HTTPS, "POST", b"GET /info HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert r.status == 421 and r.closes
+        c.closed()
+
+
 def test_the_access_log_has_the_client(start, tmp_path):
     s = start({"log": {"access": tmp_path / "access.log"}})
     s.get("/pid", X_Forwarded_For="203.0.113.9")

@@ -113,6 +113,7 @@ check_same(const struct parsed *a, const struct parsed *b)
 		      sizeof a->head.raw_path) == 0);
 	pf_assert(memcmp(&a->head.authority, &b->head.authority,
 		      sizeof a->head.authority) == 0);
+	pf_assert(a->head.https == b->head.https);
 	pf_assert(a->head.chunked == b->head.chunked);
 	pf_assert(a->head.content_length == b->head.content_length);
 	pf_assert(a->head.keepalive == b->head.keepalive);

@@ -97,6 +97,8 @@ write_message(FILE *out, const struct h1_head *h, const char *buf,
 	write_span(out, "raw_path", buf, h->raw_path);
 	write_span(out, "query", buf, h->query);
 	write_span(out, "authority", buf, h->authority);
+	if (h->https)
+		fputs("scheme: https\n", out);
 	fprintf(out, "minor: %d\nkeepalive: %s\nexpect: %s\n", h->minor,
 	    h->keepalive ? "yes" : "no", h->expect_continue ? "yes" : "no");
 	fprintf(out, "body: %s\nrest: %zu\nlength: %u\n", body, rest,

@@ -83,6 +83,24 @@ decode_path(struct pf_request *r)
 	return 0;
 }
 
+static bool
+has_body(const struct pf_request *r)
+{
+	return r->head.chunked || r->head.content_length > 0;
+}
+
+/* It is well-formed, but nobody's here: only a body costs the connection. */
+static void
+head_refuse(struct pf_request *r, unsigned status, const char *why)
+{
+	if (has_body(r)) {
+		h1_fail(r, status, why);
+		return;
+	}
+	r->body.complete = true;
+	h1_respond_early(r, status, 0);
+}
+
 static void
 head_complete(struct conn *c, struct pf_request *r)
 {
@@ -110,20 +128,23 @@ head_complete(struct conn *c, struct pf_request *r)
 	r->host = request_str(r, r->head.authority);
 	if (!h1_proxied_fields(r))
 		return;
-	r->app =
-	    apps_route(&c->worker->apps, r->path, host_without_port(r->host));
-	if (r->head.chunked || r->head.content_length > 0) {
-		if (r->app != NULL)
-			h1_begin_body(r);
-		else
-			h1_fail(r, 404, "no application");
+	/* RFC 9110 7.4.  Only fields tell: a target goes through proxies as
+	 * the client made it up. */
+	if (r->head.https && !r->is_https) {
+		head_refuse(r, 421,
+		    "https target without a secured connection");
 		return;
 	}
-	r->body.complete = true;
-	if (r->app != NULL)
+	r->app =
+	    apps_route(&c->worker->apps, r->path, host_without_port(r->host));
+	if (r->app == NULL) {
+		head_refuse(r, 404, "no application");
+	} else if (has_body(r)) {
+		h1_begin_body(r);
+	} else {
+		r->body.complete = true;
 		ready_add(r);
-	else
-		h1_respond_early(r, 404, 0);
+	}
 }
 
 /* It is full, or there is no memory to make it longer. */

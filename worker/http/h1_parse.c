@@ -159,19 +159,12 @@ path_take(struct h1_head *h, const char *buf, struct h1_span s)
 	h->query.n = s.n - h->raw_path.n - 1;
 }
 
-/* The length of "http://" or "https://" in any case, else 0. */
-static uint32_t
-scheme_length(struct str s)
+/* In any case, and with something behind it. */
+static bool
+begins_with(struct str s, struct str scheme)
 {
-	static const struct str schemes[] = { { "http://", 7 },
-		{ "https://", 8 } };
-
-	for (size_t i = 0; i < 2; i++)
-		if (s.n > schemes[i].n &&
-		    field_name_eq((struct str){ s.p, schemes[i].n },
-			schemes[i]))
-			return (uint32_t)schemes[i].n;
-	return 0;
+	return s.n > scheme.n &&
+	    field_name_eq((struct str){ s.p, scheme.n }, scheme);
 }
 
 /* absolute-form, RFC 9112 3.2.2: its authority replaces the Host field. */
@@ -200,7 +193,6 @@ static enum h1_result
 target_take(struct h1_head *h, const char *buf)
 {
 	struct str s = slice(buf, h->target);
-	uint32_t scheme;
 
 	if (!target_ok(s))
 		return H1_BAD_TARGET;
@@ -217,8 +209,11 @@ target_take(struct h1_head *h, const char *buf)
 		return h->method_id == H1_METHOD_OPTIONS ? H1_OK :
 							   H1_BAD_TARGET_FORM;
 	}
-	scheme = scheme_length(s);
-	return scheme > 0 ? absolute_take(h, buf, scheme) : H1_BAD_TARGET_FORM;
+	if (begins_with(s, STR("http://")))
+		return absolute_take(h, buf, sizeof "http://" - 1);
+	h->https = begins_with(s, STR("https://"));
+	return h->https ? absolute_take(h, buf, sizeof "https://" - 1) :
+			  H1_BAD_TARGET_FORM;
 }
 
 /* method SP request-target SP HTTP-version */

@@ -72,6 +72,7 @@ struct h1_head {
 	 * none. */
 	struct h1_span authority;
 	enum h1_method method_id;
+	bool https;              /* target is an absolute-form that says so */
 	uint8_t minor;           /* HTTP/1.minor; 1.2 and up counts as 1 */
 	bool chunked;            /* the body is chunked */
 	bool has_length;         /* Content-Length was there */
