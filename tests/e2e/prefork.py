@@ -20,7 +20,9 @@ BUILD = pathlib.Path(os.environ.get("PREFORK_BUILD", ROOT / "build/release"))
 BINARY = BUILD / "prefork"
 CONTROL = BUILD / "preforkctl"
 PROBE = BUILD / "tests/mod_probe.so"
-SANITIZED = BUILD.name in ("asan", "tsan")
+# What each server runs under, as valgrind; the tests treat it as a sanitizer.
+UNDER = os.environ.get("PREFORK_UNDER", "").split()
+SANITIZED = BUILD.name in ("asan", "tsan") or bool(UNDER)
 # Settings for all servers: the same tests, another way of serving
 OPTIONS = os.environ.get("PREFORK_OPTIONS", "").split()
 PATIENCE = 90 if SANITIZED else 30  # seconds until a wait is a failure
@@ -30,7 +32,7 @@ READY = r"worker \d+ \((\d+)\) ready"
 LEVELS = re.compile(r"\[(warn|error)\]")
 USUAL = ["workers run as root"]  # the tests may be started by root
 SANITIZER = re.compile(
-    r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:")
+    r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:|^==\d+==")
 SAN_ENV = {  # a signal must end a worker as it does without sanitizers
     "ASAN_OPTIONS": "handle_segv=0:handle_abort=0:detect_leaks=1",
     "LSAN_OPTIONS": f"suppressions={ROOT}/tests/lint/lsan.supp:"
@@ -243,10 +245,10 @@ class Server:
         if runtime_dir:  # not that of all the other servers
             args = ("-o", f"server.runtime_dir={self.socket.parent}", *args)
         self.process = subprocess.Popen(
-            [*map(str, program), *map(str, args)], cwd=tmp, env=environment(env),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, start_new_session=True, pass_fds=pass_fds,
-            user=uid)
+            [*UNDER, *map(str, program), *map(str, args)], cwd=tmp,
+            env=environment(env), stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            start_new_session=True, pass_fds=pass_fds, user=uid)
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# deps.sh build|check|ci|differential ...: are the packages for these purposes here?
+# deps.sh build|check|ci|differential|valgrind ...: are the packages for these purposes here?
 # Looks for the very headers and commands first.  What is missing is installed
 # on Debian and Ubuntu, as root or through sudo; anywhere else, and for users
 # who may not, the packages are named and the exit status is 1.
@@ -44,6 +44,9 @@ cmd:nginx            nginx-light       nginx             nginx       nginx
 cmd:apache2          apache2           httpd             apache      apache2
 cmd:haproxy          haproxy           haproxy           haproxy     haproxy
 python:gunicorn      python3-gunicorn  python3-gunicorn  gunicorn    py3-gunicorn
+'
+things_valgrind='
+cmd:valgrind         valgrind          valgrind          valgrind    valgrind
 '
 
 # Prints nothing: the caller wants a yes or a no.

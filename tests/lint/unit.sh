@@ -1,6 +1,7 @@
 #!/bin/sh
 # unit.sh PROGRAM...: runs each cmocka program, a line for each; the output of
 # one that fails is shown whole.  A program that dies counts as one failure.
+# PREFORK_UNDER: what each runs under, as valgrind.
 set -u
 passed=0 failed=0
 out=$(mktemp) || exit 1
@@ -9,7 +10,8 @@ trap 'rm -f "$out"' EXIT
 count() { sed -n "s/^\[  $1  \] \([0-9]*\) test.*/\1/p" "$out" | awk '{ n += $1 } END { print n + 0 }'; }
 
 for program; do
-	"$program" >"$out" 2>&1
+	# shellcheck disable=SC2086 -- a list of words
+	${PREFORK_UNDER:-} "$program" >"$out" 2>&1
 	status=$?
 	p=$(count PASSED) f=$(count FAILED)
 	if [ $status -ne 0 ] && [ "$f" = 0 ]; then f=1; fi
