@@ -32,7 +32,7 @@ READY = r"worker \d+ \((\d+)\) ready"
 LEVELS = re.compile(r"\[(warn|error)\]")
 USUAL = ["workers run as root"]  # the tests may be started by root
 SANITIZER = re.compile(
-    r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:|^==\d+==")
+    r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:|^==\d+== ")
 SAN_ENV = {  # a signal must end a worker as it does without sanitizers
     "ASAN_OPTIONS": "handle_segv=0:handle_abort=0:detect_leaks=1",
     "LSAN_OPTIONS": f"suppressions={ROOT}/tests/lint/lsan.supp:"

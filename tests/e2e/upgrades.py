@@ -31,8 +31,9 @@ class Installed:
 
 def only_generation(server, number):
     """Until its two workers are the only ones."""
-    new = {int(m[1]) for m in server.matches(
-        rf"\((\d+)\) ready, generation {number}$")}
+    ready = rf"\((\d+)\) ready, generation {number}$"
+    server.wait(ready, 2)
+    new = {int(m[1]) for m in server.matches(ready)}
     assert len(new) == 2
     for pid in set(server.workers()) - new:
         wait_gone(pid)
