@@ -79,7 +79,7 @@ WORKER_C := \
   worker/http/static_condition.c worker/http/static_file.c \
   worker/http/static_path.c worker/http/static_range.c \
   worker/http/status.c worker/http/uri.c \
-  worker/idle.c worker/limits.c worker/mail.c worker/module.c worker/module_path.c worker/monitor.c \
+  worker/habit.c worker/idle.c worker/limits.c worker/mail.c worker/module.c worker/module_path.c worker/monitor.c \
   worker/net/accept.c worker/net/deadline.c worker/net/gate.c \
   worker/net/peer.c worker/net/per_ip.c worker/net/proxy_protocol.c worker/net/share.c \
   worker/orders.c worker/pool.c worker/python_module.c worker/ready.c worker/report.c worker/request.c worker/request_info.c \

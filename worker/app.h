@@ -8,6 +8,7 @@
 
 #include <prefork/module.h>
 
+#include "worker/habit.h"
 #include "worker/http/body.h"
 #include "worker/net/deadline.h"
 #include "worker/str.h"
@@ -33,8 +34,6 @@ struct setting_text {
 	char *text;
 };
 
-#define WAITS_ALL 256
-
 struct pf_app {
 	const struct settings *server;
 	const struct app_settings *settings;
@@ -44,12 +43,7 @@ struct pf_app {
 	struct body_limits body_limits;
 	/* Handlers in work off the loop, by the time they began. */
 	struct deadline_list in_work;
-	/* Moving average of a handler's time, us; read and written by any
-	 * handler thread, precision does not matter. */
-	_Atomic unsigned average_us;
-	/* Of those slow enough for it to matter: how many of WAITS_ALL slept.
-	 */
-	_Atomic unsigned waits;
+	struct habit habit;
 	char *fail_text; /* what pf_host.fail was told; NULL: nothing */
 	struct setting_text *setting_texts; /* that pf_host.setting gave out */
 };

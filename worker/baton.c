@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "common/assert.h"
@@ -15,14 +14,10 @@
 #include "worker/request.h"
 #include "worker/runner.h"
 
-#define EAGER_US   300    /* a handler this slow is run without the baton */
-#define COMPUTE_US 1000   /* or this, if it leaves the processor to nobody */
-#define TURN_US    1000   /* of handlers, before the loop turns again */
-#define DEFER_US   500    /* an answer waits for those of others at most */
-#define BRISK_US   16     /* who gets answers so fast is awake for the next */
-#define AVERAGE_US 100000 /* one slower counts as this in the average */
-#define SHORT_NS   (10 * NS_PER_MS) /* the monitor may miss one so short */
-#define IDLE_S     4 /* a thread not needed for that long may go */
+#define TURN_US  1000 /* of handlers, before the loop turns again */
+#define DEFER_US 500  /* an answer waits for those of others at most */
+#define SHORT_NS (10 * NS_PER_MS) /* the monitor may miss one so short */
+#define IDLE_S   4                /* a thread not needed for that long may go */
 
 static _Thread_local struct runner *self; /* NULL: a thread of a module */
 
@@ -169,62 +164,20 @@ baton_lock_waited(struct baton *b, uint64_t ns)
 
 /* ---- running handlers -------------------------------------------------- */
 
-static void
-average_note(struct pf_app *app, uint64_t ns)
-{
-	unsigned us = ns / NS_PER_US > AVERAGE_US ? AVERAGE_US :
-						    (unsigned)(ns / NS_PER_US);
-	unsigned avg =
-	    atomic_load_explicit(&app->average_us, memory_order_relaxed);
-
-	avg = us > avg ? avg + (us - avg + 7) / 8 : avg - (avg - us + 7) / 8;
-	atomic_store_explicit(&app->average_us, avg, memory_order_relaxed);
-}
-
-static bool
-is_slow(const struct pf_app *app)
-{
-	return atomic_load_explicit(&app->average_us, memory_order_relaxed) >
-	    EAGER_US;
-}
-
-/* How often this thread went to sleep. */
-static long
-sleeps(void)
-{
-	struct rusage u;
-
-	return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nvcsw : 0;
-}
-
-static void
-waits_note(struct pf_app *app, bool slept)
-{
-	unsigned waits =
-	    atomic_load_explicit(&app->waits, memory_order_relaxed);
-
-	waits = slept ? waits + (WAITS_ALL - waits + 7) / 8 :
-			waits - (waits + 7) / 8;
-	atomic_store_explicit(&app->waits, waits, memory_order_relaxed);
-}
-
 static bool
 run_handler(struct pf_request *r)
 {
-	struct pf_app *app = r->app;
-	uint64_t began = r->run_ns;
-	bool slow = is_slow(app), complete;
-	long slept = slow ? sleeps() : 0;
+	struct habit *habit = &r->app->habit;
+	long begun = habit_begin(habit);
 	void *state;
+	bool complete;
 
 	if (runner_module_state(self, r, &state))
 		complete = request_run(r, state);
 	else
 		complete = request_refuse(r);
-	if (slow)
-		waits_note(app, sleeps() != slept);
 	self->now_ns = clock_now_ns();
-	average_note(app, self->now_ns - began);
+	habit_note(habit, begun, self->now_ns - r->run_ns);
 	return complete;
 }
 
@@ -247,9 +200,7 @@ off_loop_done(struct baton *b, struct pf_request *r, bool complete)
 static bool
 answers_together(const struct worker *w, const struct pf_app *app)
 {
-	return w->ready.n + w->deferred.n > 0 &&
-	    atomic_load_explicit(&app->average_us, memory_order_relaxed) >
-	    BRISK_US;
+	return w->ready.n + w->deferred.n > 0 && !habit_is_brisk(&app->habit);
 }
 
 /* false: the baton is gone. */
@@ -304,24 +255,13 @@ run_off_loop(struct baton *b, struct pf_request *r)
 	off_loop_done(b, r, run_measured(b, r));
 }
 
-/* While a handler computes nobody else has the processor, whoever has the
- * baton; handing it over is what it costs. */
-static bool
-computes(const struct pf_app *app)
-{
-	return atomic_load_explicit(&app->waits, memory_order_relaxed) <
-	    WAITS_ALL / 4 &&
-	    atomic_load_explicit(&app->average_us, memory_order_relaxed) <=
-	    COMPUTE_US;
-}
-
 /* Is the app slow enough to pass the baton first, and is there somebody? */
 static bool
 pass_first(struct baton *b, const struct pf_app *app)
 {
 	bool ok;
 
-	if (!is_slow(app) || computes(app))
+	if (habit_is_fast(&app->habit))
 		return false;
 	pthread_mutex_lock(&b->lock);
 	ok = baton_has_successor(b);
@@ -337,8 +277,7 @@ defers_too_long(struct worker *w, const struct pf_request *r)
 
 	return first != NULL &&
 	    (r->run_ns - first->run_ns) / NS_PER_US +
-		atomic_load_explicit(&r->app->average_us,
-		    memory_order_relaxed) >
+		habit_average_us(&r->app->habit) >
 	    DEFER_US;
 }
 

@@ -150,7 +150,7 @@ app_init(struct pf_app *app, const struct settings *s, size_t i)
 
 	app->server = s;
 	app->settings = a;
-	atomic_init(&app->waits, WAITS_ALL); /* until they are known */
+	habit_init(&app->habit);
 	app->body_limits = (struct body_limits){
 		.max = a->max_body,
 		.memory = s->body_memory,
