@@ -1,7 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf/settings.h"
@@ -67,51 +66,7 @@ module_path(const struct app_settings *s, char path[PATH_MAX], char *err,
 	return true;
 }
 
-/* ---- programs ----------------------------------------------------------- */
-
-static bool
-is_this_program(const char *path)
-{
-	struct stat us, there;
-
-	return stat("/proc/self/exe", &us) == 0 && stat(path, &there) == 0 &&
-	    us.st_dev == there.st_dev && us.st_ino == there.st_ino;
-}
-
-/* DIR/prefork-NAME of DIR/modules/NAME.so. */
-static bool
-program_of(const char *module, char path[PATH_MAX])
-{
-	static const char directory[] = "/modules", suffix[] = ".so";
-	const char *name = strrchr(module, '/');
-	size_t n = strlen(module), dir;
-
-	if (name == NULL || n < sizeof suffix - 1 ||
-	    strcmp(module + n - (sizeof suffix - 1), suffix) != 0)
-		return false;
-	dir = (size_t)(name - module);
-	if (dir < sizeof directory - 1 ||
-	    strncmp(name - (sizeof directory - 1), directory,
-		sizeof directory - 1) != 0)
-		return false;
-	n -= dir + 1 + sizeof suffix - 1;
-	dir -= sizeof directory - 1;
-	return snprintf(path, PATH_MAX, "%.*s/prefork-%.*s", (int)dir, module,
-		   (int)n, name + 1) < PATH_MAX &&
-	    access(path, X_OK) == 0;
-}
-
-bool
-worker_program(const struct settings *s, char path[PATH_MAX])
-{
-	char module[PATH_MAX], err[PATH_MAX + 512];
-
-	for (size_t i = 0; i < s->n_apps; i++)
-		if (module_path(&s->apps[i], module, err, sizeof err) &&
-		    program_of(module, path))
-			return !is_this_program(path);
-	return false;
-}
+/* ---- what is linked in --------------------------------------------------- */
 
 static const char *
 file_name(const char *path)
@@ -141,4 +96,44 @@ module_unloadable(const char *path)
 		return NULL;
 	return "this process has another Python: it takes a restart, or "
 	       "preforkctl upgrade";
+}
+
+/* ---- programs ----------------------------------------------------------- */
+
+/* DIR/prefork-NAME of DIR/modules/NAME.so. */
+static bool
+program_of(const char *module, char path[PATH_MAX])
+{
+	static const char directory[] = "/modules", suffix[] = ".so";
+	const char *name = strrchr(module, '/');
+	size_t n = strlen(module), dir;
+
+	if (name == NULL || n < sizeof suffix - 1 ||
+	    strcmp(module + n - (sizeof suffix - 1), suffix) != 0)
+		return false;
+	dir = (size_t)(name - module);
+	if (dir < sizeof directory - 1 ||
+	    strncmp(name - (sizeof directory - 1), directory,
+		sizeof directory - 1) != 0)
+		return false;
+	n -= dir + 1 + sizeof suffix - 1;
+	dir -= sizeof directory - 1;
+	return snprintf(path, PATH_MAX, "%.*s/prefork-%.*s", (int)dir, module,
+		   (int)n, name + 1) < PATH_MAX &&
+	    access(path, X_OK) == 0;
+}
+
+/* Of modules that the operator chose nothing is run but what he named. */
+bool
+worker_program(const struct settings *s, char path[PATH_MAX])
+{
+	char module[PATH_MAX], err[PATH_MAX + 512];
+
+	for (size_t i = 0; i < s->n_apps; i++)
+		if (s->apps[i].type == APP_WSGI &&
+		    module_path(&s->apps[i], module, err, sizeof err) &&
+		    module_linked_in(module) == NULL &&
+		    program_of(module, path))
+			return true;
+	return false;
 }

@@ -30,8 +30,8 @@ int template_main(const struct heritage *);
 int worker_check(const struct settings *, char *err, size_t err_size);
 
 /* The program, other than this one, that has the module of one of the apps
- * linked in: workers run better in it.  false: none is installed, or it is this
- * one. */
+ * linked in: workers run better in it.  false: none is installed, or this one
+ * has it, too. */
 bool worker_program(const struct settings *, char path[PATH_MAX]);
 
 #endif

@@ -116,7 +116,7 @@ static void
 wait_until_gone(pf_request *req)
 {
 	host->log(first_app, PF_LOG_INFO, "inside %u", 1u);
-	while (host->alive(req))
+	while (host->alive(req)) /* there is no event: a module asks */
 		(void)usleep(1000);
 	host->log(first_app, PF_LOG_INFO, "gone");
 	reply(host, req, 200, "gone");
