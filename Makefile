@@ -27,7 +27,7 @@ LINK_PYTHON  ?= 1
 WITH_SECCOMP ?= $(shell pkg-config --exists libseccomp 2>/dev/null && echo 1 \
   || echo 0)
 WERROR       ?= 0
-FUZZ_SECONDS ?= 30
+FUZZ_SECONDS ?= 3600
 SOAK_SECONDS ?= 600
 PYTEST       ?= $(firstword $(wildcard /usr/bin/python3) python3) -m pytest
 # pytest's own arguments, as in make check-e2e PYTEST_ARGS='-k reload'
@@ -500,7 +500,7 @@ analyze:
 	  echo "analyze $$c"; gcc $(PF_CPPFLAGS) -std=gnu11 -O2 -fanalyzer \
 	  -Wno-analyzer-malloc-leak -Wno-analyzer-file-leak -Werror -c -o /dev/null $$c || exit 1; done
 
-## fuzz          each fuzz target for FUZZ_SECONDS
+## fuzz          each fuzz target for FUZZ_SECONDS, an hour if not said
 fuzz:
 	@$(MAKE) --no-print-directory CC=clang SAN=fuzzer fuzz-run
 fuzzers: $(FUZZERS)
