@@ -3,7 +3,7 @@ bytes behind it is never served."""
 import pytest
 
 from prefork import PROBE
-from testmods import is_reset, module, sending
+from testmods import await_closed, has_owner, is_reset, module, sending
 
 APPS = {
     "app:probe": {"type": "module", "target": PROBE},
@@ -293,6 +293,18 @@ def test_send_timeout_cuts_a_client_that_sends_but_does_not_read(limited):
         with sending(c, [b"x" * 1000000] * 500):
             assert is_reset(c)
     assert s.get("/").status == 200
+
+
+def test_a_request_that_crosses_the_last_answer_resets_nothing(start):
+    """Sent before the client knew, it arrives when all is answered."""
+    s = start({"http": {"max_keepalive_requests": 1}})
+    with s.connect() as c:
+        c.request("/say?one")
+        await_closed(c)
+        c.request("/say?two")
+        assert has_owner(c)  # else its kernel answers: with a reset
+        assert c.response().closes
+        c.closed()
 
 
 def test_a_response_that_closes_does_not_destroy_itself(start, hold):

@@ -4,6 +4,8 @@ import os
 import pathlib
 import resource
 import select
+import socket
+import sys
 import threading
 
 import pytest
@@ -114,6 +116,29 @@ def is_reset(client):
     poll = select.poll()
     poll.register(client.sock, 0)  # only POLLERR and POLLHUP
     return bool(poll.poll(PATIENCE * 1000))
+
+
+def await_closed(client):
+    """Until the server has closed; what it said may be unread."""
+    poll = select.poll()
+    poll.register(client.sock, select.POLLRDHUP)
+    assert poll.poll(PATIENCE * 1000), "it is open"
+
+
+def server_end(client):
+    """(state, inode) of the server's socket; without an owner it has none."""
+    ends = [f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}"
+            f":{port:04X}" for host, port in (client.sock.getpeername(),
+                                              client.sock.getsockname())]
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1:3] == ends:
+            return int(fields[3], 16), int(fields[9])
+    raise AssertionError("it is gone")
+
+
+def has_owner(client):
+    return server_end(client)[1] != 0
 
 
 @contextlib.contextmanager

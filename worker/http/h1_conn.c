@@ -334,14 +334,14 @@ h1_log_response(const struct pf_request *r)
 	    p->bodiless ? 0 : p->written);
 }
 
-/* Would closing send a reset, because bytes of the client lie unread? */
+/* May closing send a reset, because bytes of the client are unread, or come?
+ * One that does not know that this answer is the last may have sent its next
+ * request already. */
 static bool
-close_resets(const struct conn *c, const struct pf_request *r)
+close_resets(const struct pf_request *r)
 {
-	if (r->linger || r->rest_n > 0 || !r->body.complete)
-		return true;
-	/* it is us who close: the next request may be here already */
-	return r->head.keepalive && conn_has_bytes(c);
+	return r->linger || r->rest_n > 0 || !r->body.complete ||
+	    r->head.keepalive;
 }
 
 /* All of the response is with the kernel. */
@@ -356,7 +356,7 @@ response_sent(struct conn *c, struct pf_request *r)
 	} else if (r->body.complete && !close) {
 		h1_next_request(c, r);
 	} else if (close || r->continue_wanted || r->body.error != 0) {
-		if (close_resets(c, r))
+		if (close_resets(r))
 			conn_linger(c);
 		else
 			conn_close(c);
