@@ -1,7 +1,10 @@
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <linux/sockios.h>
 
 #include "common/clock.h"
 #include "common/heritage.h"
@@ -15,8 +18,9 @@
 #include "worker/net/per_ip.h"
 #include "worker/request.h"
 
-/* A client that goes on sending (a refused upload) has this long to read the
- * answer; one that is silent, the timeout of the list. */
+/* A client that goes on sending (a refused upload), or has still to take the
+ * answer, has this long; one that took all and is silent, the timeout of the
+ * list. */
 #define LINGER_NS (30 * NS_PER_S)
 
 static void
@@ -53,6 +57,18 @@ conn_has_bytes(const struct conn *c)
 	char byte;
 
 	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* What its kernel did not acknowledge; our FIN counts as a byte. */
+bool
+conn_is_taking(const struct conn *c)
+{
+	int n = 0;
+
+	if (c->over_unix) /* what was sent is the client's at once */
+		return false;
+	(void)ioctl(c->fd, SIOCOUTQ, &n);
+	return n > (c->state == CONN_LINGERING);
 }
 
 bool
@@ -195,13 +211,24 @@ conn_reset(struct conn *c)
 void
 conn_linger(struct conn *c)
 {
+	bool all = c->eof && !conn_is_taking(c);
+
 	request_drop(c);
-	c->state = CONN_LINGERING;
-	c->linger_until_ns = c->worker->now_ns + LINGER_NS;
-	if (c->eof || shutdown(c->fd, SHUT_WR) < 0) {
+	if (all || shutdown(c->fd, SHUT_WR) < 0) {
 		conn_close(c);
 		return;
 	}
-	conn_watch(c, EV_READ);
+	c->state = CONN_LINGERING;
+	c->linger_until_ns = c->worker->now_ns + LINGER_NS;
+	conn_watch(c, c->eof ? 0 : EV_READ);
 	deadline_set(&c->deadline, &c->worker->linger, c->worker->now_ns);
+}
+
+void
+conn_end(struct conn *c)
+{
+	if (conn_is_taking(c))
+		conn_linger(c);
+	else
+		conn_close(c);
 }

@@ -10,7 +10,7 @@
  *   RUNNING    the handler (streams may flow)          request      504
  *   FLUSHING   the client to take what is queued       send *       close
  *   DISCARDING the body that the handler left unread   body         close
- *   LINGERING  the client's FIN (RFC 9112 9.6)         2 s, 30 s    close
+ *   LINGERING  the client to take all, and its FIN     2 s, 30 s    close
  *
  * (*) begins anew with the bytes that min_rate wants in that time.
  */
@@ -78,10 +78,16 @@ void conn_open(struct worker *, int fd, const struct sockaddr *,
     const struct heritage_listener *);
 /* At once.  A request in a handler's hands is given up. */
 void conn_close(struct conn *);
+/* As conn_close(); but while the client has to take what was sent, as
+ * conn_linger(): of a socket that nobody holds the kernel drops it when TCP is
+ * short of memory (tcp_mem, tcp_max_orphans), and so does the end of a
+ * container when its last process ends. */
+void conn_end(struct conn *);
 /* At once, and so that the client cannot take it for a regular end (RST). */
 void conn_reset(struct conn *);
 /* Says FIN, then waits a little for the client's, so that a reset does not
- * destroy the response on its way (RFC 9112 9.6). */
+ * destroy the response on its way (RFC 9112 9.6), and longer for it to take
+ * what was sent. */
 void conn_linger(struct conn *);
 
 /* Nothing can reach the client any more.  One that has closed looks like one
@@ -90,6 +96,9 @@ bool conn_is_gone(const struct conn *);
 
 /* Has the client sent what was not read yet? */
 bool conn_has_bytes(const struct conn *);
+
+/* Has its end still to take what was sent? */
+bool conn_is_taking(const struct conn *);
 
 /* Watches for these events (EV_READ, EV_WRITE, 0), however many calls say so.
  */

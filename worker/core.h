@@ -68,6 +68,7 @@ struct worker {
 	ev_io channel;
 	ev_check turn;
 	_Atomic bool retiring;   /* no new connections, every response closes */
+	uint64_t retire_by_ns;   /* then nobody is waited for any more */
 	bool finished;           /* nothing is left to do: threads leave */
 	enum channel_kind asked; /* for a successor; 0: not yet */
 	struct limits limits;

@@ -17,7 +17,7 @@
 #include "worker/orders.h"
 #include "worker/worker.h"
 
-/* Idle connections end this long before the master would kill. */
+/* Connections that only wait end this long before the master would kill. */
 #define BEFORE_KILL_NS (1 * NS_PER_S)
 
 /* ---- retiring ---------------------------------------------------------- */
@@ -39,13 +39,21 @@ worker_maybe_finish(struct worker *w)
 		w->finished = true;
 }
 
+static void
+wait_at_most(struct deadline_list *l, uint64_t ns)
+{
+	if (l->after_ns > ns)
+		deadline_list_set_after(l, ns);
+}
+
 /* Drain: what the kernel holds is accepted, every response closes its
  * connection, an idle one has one more request or its time. */
 static void
 worker_retire(struct worker *w)
 {
 	uint64_t grace = w->settings->graceful_timeout_ms * NS_PER_MS;
-	uint64_t idle = w->keepalive.after_ns;
+	uint64_t most =
+	    grace > 2 * BEFORE_KILL_NS ? grace - BEFORE_KILL_NS : grace / 2;
 
 	if (w->retiring)
 		return;
@@ -57,11 +65,9 @@ worker_retire(struct worker *w)
 		0 &&
 	    errno != EPIPE && errno != ECONNRESET)
 		log_warn("cannot tell the master that no more is accepted");
-	if (grace > 2 * BEFORE_KILL_NS && idle > grace - BEFORE_KILL_NS)
-		idle = grace - BEFORE_KILL_NS;
-	else if (idle > grace / 2)
-		idle = grace / 2;
-	deadline_list_set_after(&w->keepalive, idle);
+	w->retire_by_ns = clock_now_ns() + most;
+	wait_at_most(&w->keepalive, most);
+	wait_at_most(&w->linger, most);
 	worker_maybe_finish(w);
 }
 
@@ -74,7 +80,7 @@ close_idle(struct worker *w)
 		next = c->next;
 		if ((c->state == CONN_IDLE || c->state == CONN_PROXY) &&
 		    c->request == NULL && !conn_has_bytes(c))
-			conn_close(c);
+			conn_end(c);
 	}
 }
 

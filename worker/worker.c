@@ -111,6 +111,7 @@ worker_init(struct worker *w, const struct heritage *h)
 		    .head = (uint32_t)s->max_head },
 		.access_log = { .fd = -1 },
 		.limits = { .statm_fd = -1 },
+		.retire_by_ns = UINT64_MAX,
 	};
 }
 

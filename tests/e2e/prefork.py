@@ -129,13 +129,15 @@ class Response:
 class Client:
     """One connection; sends raw bytes, reads responses."""
 
-    def __init__(self, address, timeout=None, source=None):
+    def __init__(self, address, timeout=None, source=None, room=None):
         family = (socket.AF_UNIX if isinstance(address, str) else
                   socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.sock = socket.socket(family)
         self.sock.settimeout(timeout or PATIENCE)
         if source:
             self.sock.bind((source, 0))
+        if room:  # bytes that the kernel takes before they are read
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         self.sock.connect(address)
         self.buffer = b""
 

@@ -17,7 +17,7 @@ import time
 import pytest
 
 import testmods
-from load import Traffic
+from load import BIG, Traffic
 from prefork import (BINARY, PATIENCE, PROBE, READY, SANITIZED, Client,
                      wait_gone)
 
@@ -203,6 +203,27 @@ def test_max_memory_hard_does_not_wait(start):
         t.more(50)
     assert t.stop().failures == []
     assert len(s.workers()) == 2
+
+
+@pytest.mark.parametrize("end", ["reload", "stop"])
+def test_a_worker_stays_until_its_answers_are_taken(start, end):
+    """Then no answer depends on what the kernel does for a process that is
+    gone, or on the network of a container that ends with its last process."""
+    s = start({"server": {"workers": 1}}, ready=1)
+    old, = s.workers()
+    with s.connect(room=16384) as c, s.connect() as asks:
+        c.request(f"/many?{BIG}", Connection="close")
+        testmods.await_fin(c)
+        s.signal(signal.SIGHUP if end == "reload" else signal.SIGTERM)
+        while not asks.get("/pid").closes:  # until the worker retires
+            pass
+        asks.closed()
+        assert testmods.has_owner(c)
+        assert len(c.response().body) == BIG
+        c.closed()
+    wait_gone(old)
+    if end == "stop":
+        s.wait_exit(0)
 
 
 # ---- what goes wrong ---------------------------------------------------------

@@ -12,7 +12,9 @@ import time
 import pytest
 
 from prefork import PATIENCE, PROBE, SANITIZED
-from testmods import connected, cpu_ticks, handlers, is_reset, module, sending
+from load import BIG
+from testmods import (await_fin, connected, cpu_ticks, handlers, has_owner,
+                      is_reset, module, sending)
 
 APPS = {
     "app:probe": {"type": "module", "target": PROBE},
@@ -303,6 +305,30 @@ def test_a_slow_reader_of_a_stream_holds_one_thread_and_delays_nobody(big):
                 assert c.get("/pid").status == 200
         for c in slow:
             assert len(c.response().body) == 3000000
+
+
+ROOM = 16384  # much less than BIG
+LAST = {
+    "it asked to close": ({}, {"Connection": "close"}, False),
+    "it is idle for too long": ({"keepalive_timeout": "50ms"}, {}, False),
+    "it had as many as it may": ({"max_keepalive_requests": 1}, {}, False),
+    "it is half closed": ({}, {}, True),
+}
+
+
+@pytest.mark.parametrize("why", LAST)
+def test_an_answer_that_is_not_taken_yet_keeps_its_owner(one, why):
+    """The kernel resets sockets without one when TCP's memory is short."""
+    http, fields, half = LAST[why]
+    s = one(http=http)
+    with s.connect(room=ROOM) as c:
+        c.request(f"/many?{BIG}", **fields)
+        if half:
+            c.sock.shutdown(socket.SHUT_WR)
+        await_fin(c)
+        assert has_owner(c)
+        assert len(c.response().body) == BIG
+        c.closed()
 
 
 def test_a_file_to_a_client_that_stops_reading_is_cut(one, tmp_path):

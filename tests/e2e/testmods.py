@@ -7,6 +7,7 @@ import select
 import socket
 import sys
 import threading
+import time
 
 import pytest
 
@@ -125,6 +126,9 @@ def await_closed(client):
     assert poll.poll(PATIENCE * 1000), "it is open"
 
 
+SENT_FIN = 0x4, 0x9, 0xb  # FIN_WAIT1, LAST_ACK, CLOSING
+
+
 def server_end(client):
     """(state, inode) of the server's socket; without an owner it has none."""
     ends = [f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}"
@@ -135,6 +139,14 @@ def server_end(client):
         if fields[1:3] == ends:
             return int(fields[3], 16), int(fields[9])
     raise AssertionError("it is gone")
+
+
+def await_fin(client):
+    """Until the server has said all that it will, and not all is taken."""
+    deadline = time.monotonic() + PATIENCE
+    while (state := server_end(client)[0]) not in SENT_FIN:
+        assert time.monotonic() < deadline, f"state {state}"
+        os.sched_yield()
 
 
 def has_owner(client):

@@ -223,7 +223,8 @@ h1_discard_body(struct conn *c, struct pf_request *r)
 		return;
 	if (n <= 0) {
 		body_bad(r);
-		conn_close(c);
+		c->eof = true;
+		conn_end(c);
 		return;
 	}
 	if (r->body.received > r->discard_until) {

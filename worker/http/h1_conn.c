@@ -45,7 +45,7 @@ close_for_want_of_memory(struct conn *c)
 	struct acceptors *a = &c->worker->acceptors;
 	int err = errno;
 
-	conn_close(c); /* an end may end a pause */
+	conn_linger(c); /* earlier answers arrive; an end may end a pause */
 	errno = err;
 	acceptors_exhausted(a, "no memory for a request");
 }
@@ -195,7 +195,10 @@ read_head(struct conn *c, struct pf_request *r)
 		h1_parse_head(c, r);
 		return;
 	}
-	if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+	if (n == 0) {
+		c->eof = true;
+		conn_end(c);
+	} else if (errno != EAGAIN && errno != EINTR) {
 		conn_close(c);
 	} else if (r->buf_used == 0) { /* nothing, after all */
 		c->state = CONN_IDLE;
@@ -222,10 +225,14 @@ linger_read(struct conn *c)
 	struct worker *w = c->worker;
 	ssize_t n = read(c->fd, w->scratch, WORKER_SCRATCH_BYTES);
 
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+	if (n == 0 && conn_is_taking(c)) {
+		c->eof = true;
+		conn_watch(c, 0); /* what is left is seen by h1_linger_late() */
+	} else if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 		conn_close(c);
-	else if (n > 0 && w->now_ns < c->linger_until_ns)
+	} else if (n > 0 && w->now_ns < c->linger_until_ns) {
 		deadline_set(&c->deadline, &w->linger, w->now_ns);
+	}
 }
 
 /* Of a request in pieces: in this turn of the loop, or are requests that are
@@ -359,7 +366,7 @@ response_sent(struct conn *c, struct pf_request *r)
 		if (close_resets(r))
 			conn_linger(c);
 		else
-			conn_close(c);
+			conn_end(c);
 	} else {
 		h1_discard_begin(c, r);
 	}

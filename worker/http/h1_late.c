@@ -77,7 +77,7 @@ h1_body_late(struct deadline *d, void *worker)
 	if (c->state == CONN_BODY)
 		too_slow(c, "body late");
 	else if (c->state == CONN_DISCARDING)
-		conn_close(c);
+		conn_linger(c); /* the rest of the body may still come */
 	else if (c->state == CONN_QUEUED || c->state == CONN_RUNNING)
 		h1_stream_late(c->request);
 }
@@ -111,14 +111,21 @@ h1_idle_late(struct deadline *d, void *worker)
 	if (conn_has_bytes(c))
 		h1_readable(c); /* just in time */
 	else
-		conn_close(c);
+		conn_end(c);
 }
 
 void
 h1_linger_late(struct deadline *d, void *worker)
 {
-	(void)worker;
-	conn_close(conn_of(d));
+	struct worker *w = worker;
+	struct conn *c = conn_of(d);
+	uint64_t now = clock_now_ns(), next = now + w->linger.after_ns;
+
+	if (next < c->linger_until_ns && next < w->retire_by_ns &&
+	    conn_is_taking(c))
+		deadline_set(d, &w->linger, now);
+	else
+		conn_close(c);
 }
 
 static void
