@@ -10,7 +10,7 @@
  *
  * A ends only when the master knows the process, which then becomes its child
  * (the master is a subreaper): no exit status can be lost.  A worker that hears
- * nothing ends: the template has died, and the master does not know of it.
+ * nothing ends: A or the template has died, and the master does not know of it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -40,6 +40,13 @@ struct template
 	struct heritage heritage; /* in a worker: its own */
 	struct worker worker;     /* what it is going to be */
 	unsigned n_threads;       /* that were warned of */
+};
+
+/* Between the template, [0], and the two that it makes, [1]. */
+struct gates {
+	int born[2]; /* the process ID comes; held by A alone, so that its end,
+			too, is heard */
+	int go[2];   /* a byte for each of them */
 };
 
 /* What a fork leaves us in: one of three processes. */
@@ -147,21 +154,40 @@ gate_write(int gate, const void *from, size_t n)
 	return send(gate, from, n, MSG_NOSIGNAL) == (ssize_t)n;
 }
 
+static void
+gates_close(struct gates *g, int end)
+{
+	fd_close(&g->born[end]);
+	fd_close(&g->go[end]);
+}
+
+static bool
+gates_open(struct gates *g)
+{
+	*g = (struct gates){ .born = { -1, -1 }, .go = { -1, -1 } };
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, g->born) == 0 &&
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, g->go) == 0)
+		return true;
+	gates_close(g, 0);
+	gates_close(g, 1);
+	return false;
+}
+
 /* The process between, which only hands its child over: its process ID, or the
  * negative errno. */
 _Noreturn static void
-hand_over(int gate, int worker)
+hand_over(const struct gates *g, int worker)
 {
 	char go;
 
-	if (gate_write(gate, &worker, sizeof worker))
-		(void)gate_read(gate, &go, 1);
+	if (gate_write(g->born[1], &worker, sizeof worker))
+		(void)gate_read(g->go[1], &go, 1);
 	_exit(0);
 }
 
 /* In a child of the template: forks again. */
 static enum self
-become(struct template *t, int gate, int channel_fd, unsigned slot)
+become(struct template *t, struct gates *g, int channel_fd, unsigned slot)
 {
 	bool known;
 	char go;
@@ -171,14 +197,15 @@ become(struct template *t, int gate, int channel_fd, unsigned slot)
 	fd_close(&t->heritage.channel_fd); /* so that its end is seen */
 	pid = fork();
 	if (pid != 0)
-		hand_over(gate, pid > 0 ? (int)pid : -errno);
+		hand_over(g, pid > 0 ? (int)pid : -errno);
+	fd_close(&g->born[1]);
 	fork_guard_own_fork(false);
 	fork_guard_add(channel_fd);
 	t->heritage.channel_fd = channel_fd;
 	t->heritage.slot = slot;
 	worker_name(&t->heritage);
-	known = gate_read(gate, &go, 1);
-	fd_close(&gate);
+	known = gate_read(g->go[1], &go, 1);
+	fd_close(&g->go[1]);
 	return known ? WORKER : WORKER_UNKNOWN;
 }
 
@@ -237,17 +264,16 @@ wait_for_go(const struct template *t)
 
 /* From the fork to the end of the process between. */
 static void
-introduce(const struct template *t, int gate, pid_t between)
+introduce(const struct template *t, struct gates *g, pid_t between)
 {
 	int worker;
 
-	if (!gate_read(gate, &worker, sizeof worker))
+	if (!gate_read(g->born[0], &worker, sizeof worker))
 		worker = -ECHILD; /* it was killed */
 	answer(t, worker);
-	/* a byte for each of them */
 	if (worker > 0 && wait_for_go(t))
-		(void)gate_write(gate, "go", 2);
-	fd_close(&gate);
+		(void)gate_write(g->go[0], "go", 2);
+	gates_close(g, 0);
 	while (waitpid(between, NULL, 0) < 0 && errno == EINTR)
 		continue;
 }
@@ -256,10 +282,11 @@ static enum self
 make_worker(struct template *t, const struct channel_message *m)
 {
 	unsigned slot = (unsigned)strtoul(m->text, NULL, NUMBER_BASE);
-	int gate[2], channel_fd = m->fd[0], why;
+	int channel_fd = m->fd[0], why;
+	struct gates gates;
 	pid_t between;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) < 0) {
+	if (!gates_open(&gates)) {
 		answer(t, -errno);
 		fd_close(&channel_fd);
 		return TEMPLATE;
@@ -270,19 +297,19 @@ make_worker(struct template *t, const struct channel_message *m)
 	between = fork();
 	why = errno;
 	if (between == 0) {
-		fd_close(&gate[0]);
-		return become(t, gate[1], channel_fd, slot);
+		gates_close(&gates, 0);
+		return become(t, &gates, channel_fd, slot);
 	}
 	fork_guard_own_fork(false);
 	after_fork_parent(&t->worker.apps);
-	fd_close(&gate[1]);
+	gates_close(&gates, 1);
 	fd_close(&channel_fd);
 	if (between > 0) {
-		introduce(t, gate[0], between); /* which closes it */
+		introduce(t, &gates, between); /* which closes them */
 		return TEMPLATE;
 	}
 	answer(t, -why);
-	fd_close(&gate[0]);
+	gates_close(&gates, 0);
 	return TEMPLATE;
 }
 

@@ -341,6 +341,23 @@ def test_one_that_hangs_at_a_fork_is_killed_and_made_anew(start, tmp_path):
     assert len(facts(s)) == 2 and template_of(s) != t
 
 
+def test_who_made_a_worker_and_was_killed_before_he_could_say_so(
+        start, tmp_path):
+    """Neither of the two that are left waits for the other."""
+    orphan = tmp_path / "orphan"
+    s = start(on(module("preload", **{"option.orphan": orphan}), workers=1),
+              ready=1)
+    s.allow("was killed by SIGKILL", "cannot start worker 0: No child")
+    t = template_of(s)
+    orphan.touch()
+    os.kill(s.workers()[0], signal.SIGKILL)
+    s.wait("cannot start worker 0: No child processes")
+    s.wait(READY, 2)
+    assert template_of(s) == t
+    until(lambda: len(family(s)) == 2)
+    s.fds_settle()
+
+
 def family(server):
     """All its processes, those between a template and a worker included."""
     return [pid for pid, (state, _, session) in processes().items()

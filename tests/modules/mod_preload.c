@@ -10,6 +10,8 @@
  *   option.segv = FILE     after_fork_child dies as long as there is FILE
  *   option.stop = FILE     before_fork says so and waits for ever if there is
  *                          FILE
+ *   option.orphan = FILE   a child that forked dies at once, and so does FILE,
+ * if there is one
  */
 #include <pthread.h>
 #include <signal.h>
@@ -30,6 +32,18 @@ linger(void *arg)
 	return arg;
 }
 
+static int exists(const char *option);
+
+/* In whoever forked, before fork() returns. */
+static void
+on_forked(void)
+{
+	if (getpid() == opened_by || !exists("orphan"))
+		return;
+	unlink(host->option(first_app, "orphan", NULL));
+	kill(getpid(), SIGKILL);
+}
+
 static int
 start(const pf_host *h, pf_app *first, void **module)
 {
@@ -39,6 +53,7 @@ start(const pf_host *h, pf_app *first, void **module)
 	*module = NULL;
 	host = h;
 	first_app = first;
+	pthread_atfork(NULL, on_forked, NULL);
 	for (; n > 0; n--)
 		if (pthread_create(&t, NULL, linger, NULL) != 0 ||
 		    pthread_setname_np(t, "lingerer") != 0)
