@@ -169,15 +169,18 @@ run_handler(struct pf_request *r)
 {
 	struct habit *habit = &r->app->habit;
 	long begun = habit_begin(habit);
+	uint64_t run_ns = r->run_ns; /* in the end it may be another's */
 	void *state;
-	bool complete;
+	bool has_state, complete;
 
-	if (runner_module_state(self, r, &state))
-		complete = request_run(r, state);
-	else
-		complete = request_refuse(r);
+	atomic_store(&self->inside, r);
+	has_state = runner_module_state(self, r, &state);
+	if (has_state)
+		request_run(r, state);
+	atomic_store(&self->inside, NULL);
+	complete = has_state ? request_returned(r) : request_refuse(r);
 	self->now_ns = clock_now_ns();
-	habit_note(habit, begun, self->now_ns - r->run_ns);
+	habit_note(habit, begun, self->now_ns - run_ns);
 	return complete;
 }
 

@@ -3,6 +3,7 @@
 #ifndef WORKER_CORE_H
 #define WORKER_CORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,8 +37,9 @@ struct worker {
 	const struct settings *settings;
 	struct score_slot *score;
 	struct ev_loop *loop;
-	uint64_t now_ns;      /* when this turn of the loop began */
-	unsigned piece_reads; /* so far in this turn: see h1_readable() */
+	uint64_t now_ns;          /* when this turn of the loop began */
+	_Atomic unsigned looking; /* reports that look at a request just now */
+	unsigned piece_reads;     /* so far in this turn: see h1_readable() */
 
 	struct apps apps;
 	struct baton baton;

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <execinfo.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -88,13 +89,6 @@ line_out(struct line *l)
 
 /* ---- what threads are at ------------------------------------------------- */
 
-static bool
-is_in_handler(const struct baton *b, const struct runner *t)
-{
-	return atomic_load(&t->off_loop) != 0 ||
-	    (b->holder == t && (atomic_load(&b->seq) & 1) != 0);
-}
-
 static void
 put_request(struct line *l, const struct pf_request *r)
 {
@@ -115,32 +109,48 @@ put_request(struct line *l, const struct pf_request *r)
 	put(l, id.p, id.n);
 }
 
-/* A handler on the loop ends without a lock: what was read of its request while
- * that happened is not told. */
+/*
+ * The handler may end while its request is looked at, without a lock, and a
+ * signal handler must not wait for anybody.  So it is the loop that waits: a
+ * request is freed only when nobody looks.  Whoever looks says so and then
+ * reads `inside`; whoever ends sets that to NULL and then, before the request
+ * is freed, asks.  All four are in one order, so either the look finds NULL, or
+ * the loop finds the look.
+ */
 static void
-write_thread(const struct baton *b, const struct runner *t)
+write_thread(struct worker *w, const struct runner *t)
 {
-	uint64_t seq = atomic_load(&b->seq);
 	struct line l = { 0 };
+	const struct pf_request *r;
 
-	if (!is_in_handler(b, t) || t->current == NULL)
-		return;
-	put_text(&l, "thread 0x");
-	put_number(&l, (uint64_t)t->id, 16, 16);
-	put_text(&l, ": ");
-	put_request(&l, t->current);
-	if (pthread_equal(t->id, pthread_self()))
-		put_text(&l, " (this thread)");
-	if (atomic_load(&t->off_loop) != 0 || atomic_load(&b->seq) == seq)
+	atomic_fetch_add(&w->looking, 1);
+	r = atomic_load(&t->inside);
+	if (r != NULL) {
+		put_text(&l, "thread 0x");
+		put_number(&l, (uint64_t)t->id, 16, 16);
+		put_text(&l, ": ");
+		put_request(&l, r);
+		if (pthread_equal(t->id, pthread_self()))
+			put_text(&l, " (this thread)");
+	}
+	atomic_fetch_sub(&w->looking, 1);
+	if (r != NULL)
 		line_out(&l);
+}
+
+void
+report_let_go(struct worker *w)
+{
+	while (atomic_load(&w->looking) != 0)
+		sched_yield(); /* for as long as a line takes */
 }
 
 /* The baton's lock is held, unless the process dies of what happened. */
 static void
-write_threads(const struct baton *b)
+write_threads(struct worker *w)
 {
-	for (const struct runner *t = b->runners; t != NULL; t = t->next)
-		write_thread(b, t);
+	for (const struct runner *t = w->baton.runners; t != NULL; t = t->next)
+		write_thread(w, t);
 }
 
 static void
@@ -169,7 +179,7 @@ report_write(struct worker *w, const char *why)
 {
 	write_why(why);
 	pthread_mutex_lock(&w->baton.lock);
-	write_threads(&w->baton);
+	write_threads(w);
 	pthread_mutex_unlock(&w->baton.lock);
 	write_stacks(w);
 }
@@ -187,7 +197,7 @@ on_stand_still(int signo)
 	(void)signo;
 	write_why("stands still");
 	if (pthread_mutex_trylock(&w->baton.lock) == 0) {
-		write_threads(&w->baton);
+		write_threads(w);
 		pthread_mutex_unlock(&w->baton.lock);
 	}
 	write_stacks(w);
@@ -224,7 +234,7 @@ on_fatal(int signo, siginfo_t *info, void *context)
 	why.text[why.n] = '\0';
 	write_why(why.text);
 	/* whoever holds the lock may be the one that crashed */
-	write_threads(&the_worker->baton);
+	write_threads(the_worker);
 	write_stacks(the_worker);
 	n = backtrace(frame, FRAMES_MAX);
 	backtrace_symbols_fd(frame, n, log_fd());

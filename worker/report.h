@@ -27,4 +27,7 @@ void report_thread_end(struct runner *);
  * want. */
 void report_write(struct worker *, const char *why);
 
+/* The loop, about to free a request: until no report looks at one. */
+void report_let_go(struct worker *);
+
 #endif

@@ -7,6 +7,7 @@
 #include "conf/settings.h"
 #include "worker/conn.h"
 #include "worker/core.h"
+#include "worker/report.h"
 #include "worker/request.h"
 
 #define INLINE_BYTES 3072 /* of a head, without a second allocation */
@@ -94,6 +95,7 @@ request_free(struct pf_request *r)
 	struct worker *w = r->worker;
 
 	pf_assert(atomic_load(&r->mail) == 0);
+	report_let_go(w);
 	deadline_clear(&r->deadline);
 	gate_close(&r->gate);
 	body_fini(&r->body);
@@ -148,10 +150,15 @@ request_grow(struct pf_request *r, size_t limit)
 	return true;
 }
 
-bool
+void
 request_run(struct pf_request *r, void *thread_state)
 {
 	r->app->module->calls.on_request(r->app->state, r, thread_state);
+}
+
+bool
+request_returned(struct pf_request *r)
+{
 	return (atomic_fetch_or(&r->phase, REQUEST_RETURNED) & REQUEST_DONE) !=
 	    0;
 }

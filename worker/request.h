@@ -115,10 +115,13 @@ request_str(const struct pf_request *r, struct h1_span s)
 	return (struct str){ r->buf + s.at, s.n };
 }
 
-/* In the thread that runs it: calls the module.  true: the request is complete
- * (the caller hands it to the loop); false: done() comes later. */
-bool request_run(struct pf_request *, void *thread_state);
-/* Instead: the module's thread state could not be made.  500. */
+/* In the thread that runs it: calls the module. */
+void request_run(struct pf_request *, void *thread_state);
+/* Then, for whoever waits for that.  true: the request is complete (the caller
+ * hands it to the loop); false: done() comes later, and the request is no
+ * longer the caller's. */
+bool request_returned(struct pf_request *);
+/* Instead of both: the module's thread state could not be made.  500. */
 bool request_refuse(struct pf_request *);
 
 /* Its X-Request-Id: as received, or made into `made`.  Also in a signal

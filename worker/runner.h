@@ -29,6 +29,9 @@ struct runner {
 	struct runner_module *modules;
 	uint64_t now_ns; /* its last handler ended, in this turn; 0: none did */
 	struct pf_request *current; /* written before the sequence turns odd */
+	/* The one that its module works at; NULL before anybody may free it.
+	 * For report.c, which may look from a signal handler in any thread. */
+	_Atomic(struct pf_request *) inside;
 	/* Its handler runs without the baton; counts handlers, so that the
 	 * monitor does not mix two of them. 0: it does not. */
 	_Atomic uint64_t off_loop;

@@ -1,9 +1,12 @@
 """Handlers that block, and what everybody else gets meanwhile."""
 import contextlib
+import os
+import re
+import signal
 
 import pytest
 
-from prefork import PROBE
+from prefork import PROBE, Load
 
 
 @pytest.fixture
@@ -86,3 +89,26 @@ def test_a_full_queue_leaves_the_rest_to_the_kernel(one, gate):
         # All are answered; a worker that stopped accepting starts again.
         for c in waiting:
             assert c.response().status == 200
+
+
+AT_WORK = re.compile(r"thread 0x[0-9a-f]{16}: app probe, GET /(say\?x|sleep\?1), "
+                     r"for \d+\.\d{3} s, id [0-9a-f-]+( \(this thread\))?")
+
+
+def test_a_report_while_handlers_end_names_whole_requests(one):
+    """The signal may be anybody's, also of a thread that runs no handler: what
+    it looks at must not be freed meanwhile."""
+    s = one()
+    s.allow("stands still")
+    worker, = s.workers()
+    with Load(s, "/say?x", 4) as quick, Load(s, "/sleep?1", 4) as slow:
+        quick.more(100)
+        for n in range(1, 101):
+            os.kill(worker, signal.SIGUSR2)
+            s.wait("stands still", n)
+        slow.more(100)
+    assert quick.stop().failures == slow.stop().failures == []
+    told = s.matches("^thread 0x.*")
+    assert told
+    for line in told:
+        assert AT_WORK.fullmatch(line[0]), line[0]
