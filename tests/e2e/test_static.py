@@ -1,10 +1,26 @@
 """Files from a directory, and none from outside of it."""
+import ctypes.util
 import email.utils
+import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
-from prefork import run
+from prefork import BINARY, PATIENCE, environment, run
+
+# Becomes the program of its arguments, to which openat2(), call 437 of every
+# machine, fails with errno argv[1], as in a container of Docker 19.
+WITHOUT_OPENAT2 = """
+import ctypes, os, sys
+lib = ctypes.CDLL("libseccomp.so.2")
+lib.seccomp_init.restype = ctypes.c_void_p
+filter = ctypes.c_void_p(lib.seccomp_init(0x7fff0000))
+assert lib.seccomp_rule_add(filter, 0x50000 | int(sys.argv[1]), 437, 0) == 0
+assert lib.seccomp_load(filter) == 0
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 @pytest.fixture
@@ -162,3 +178,18 @@ def test_a_root_that_is_no_directory_ends_the_start(tmp_path):
     done = run("-c", file, "-o", "server.bind=127.0.0.1:0")
     assert done.returncode in (1, 4)
     assert "/nonexistent" in done.stderr
+
+
+@pytest.mark.skipif(not ctypes.util.find_library("seccomp"),
+                    reason="needs libseccomp")
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS])
+def test_where_openat2_is_forbidden_the_test_of_the_settings_says_so(
+        tmp_path, error):
+    file = tmp_path / "server.ini"
+    file.write_text(f"[app:files]\ntype = static\ntarget = {tmp_path}\n")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_OPENAT2, str(error), BINARY,
+         "-t", "-c", file], env=environment(), capture_output=True, text=True,
+        timeout=PATIENCE, check=False)
+    assert done.returncode == 4
+    assert f"openat2: {os.strerror(error)} (static files need" in done.stderr
