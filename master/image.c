@@ -324,6 +324,7 @@ image_settings(const char *text, char *err, size_t err_bytes)
 		.environment = nothing };
 	struct settings *s = NULL;
 
+	err[0] = '\0'; /* fmemopen() leaves it alone until something is said */
 	if (in != NULL && mistakes != NULL)
 		s = settings_load(&source, mistakes);
 	if (mistakes != NULL)
