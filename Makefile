@@ -111,6 +111,7 @@ flavour_undefined_address := asan
 flavour_thread            := tsan
 flavour_fuzzer            := fuzz
 flavour_coverage          := coverage
+flavour_valgrind          := valgrind
 ifeq ($(SAN),)
 BUILD := build/release
 else
@@ -165,6 +166,9 @@ san_asan     := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 san_tsan     := -fsanitize=thread -fno-omit-frame-pointer
 san_fuzz     := -fsanitize=fuzzer-no-link,address,undefined \
   -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+# Memcheck is to see what nobody set: no zeros in it.
+san_valgrind = -D_FORTIFY_SOURCE=3 \
+  $(call cc-option,-ftrivial-auto-var-init=uninitialized)
 san_coverage := --coverage -fprofile-update=atomic -O1 -fno-inline
 SANFLAGS     := $(san_$(flavour))
 
@@ -219,7 +223,7 @@ FUZZERS    := $(FUZZ_C:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all help run check check-parts check-unit check-e2e check-san \
-  check-differential check-sandbox check-valgrind check-fmt fmt check-layers \
+  check-differential check-sandbox check-valgrind check-valgrind-parts check-fmt fmt check-layers \
   check-common check-docs docs tidy cppcheck analyze fuzz fuzz-run fuzzers bench bench-fibonacci bench-parser bench-wsgi soak install \
   uninstall clean check-fresh coverage deps deps-check test-programs FORCE
 
@@ -418,20 +422,35 @@ check-sandbox: all $(TESTMOD_SO)
 	  $(PYTEST_ARGS) $(SANDBOX_TESTS:%=tests/e2e/test_%.py)
 
 ## check-valgrind  what memcheck can follow, under valgrind
-# It cannot follow limits of memory, titles and openat2() (before 3.24), and has
-# findings of its own in CPython.
 VALGRIND := valgrind -q --vgdb=no --trace-children=yes --fair-sched=yes \
   --leak-check=full --show-leak-kinds=definite \
-  --errors-for-leak-kinds=definite --error-exitcode=99
-VALGRIND_NOT := loop_memory title static
-VALGRIND_E2E := serving bodies proxies modules reload smuggling access_log
-check-valgrind: all $(TESTS) $(TESTMOD_SO)
-	@tests/lint/deps.sh check valgrind
+  --errors-for-leak-kinds=definite --error-exitcode=99 \
+  --suppressions=$(CURDIR)/tests/lint/valgrind.supp
+# openat2(), on which static files rest, is known to it from 3.24 on.
+valgrind_without = $(shell printf '%s\n' valgrind-3.24 \
+  "$$($(firstword $(VALGRIND)) --version)" | sort -CV || echo static)
+# Limits of memory and the command line are its own there, not the program's.
+VALGRIND_NOT = loop_memory title $(valgrind_without)
+# Of tests/e2e are not here: exhausted limits descriptors, of which valgrind keeps
+# the last for itself; names and preload look at the command line, upgrade at the
+# file that runs; python_trouble counts on fractions of a second; a start of flask
+# takes a minute; idle, linked_python and sandbox test what this build is
+# without.  Not tried in full so far: django, listeners, load, never_down,
+# nginx, privileges, secrets, slow_clients, systemd, upgrade_wait.
+VALGRIND_E2E := access_log baton blocking bodies control crash daemon \
+  defence first_start haproxy http_corpus limits master_dies modules \
+  proxies reload serving signals smuggling static wsgi_environ wsgi_files \
+  wsgi_finding wsgi_input wsgi_iterable wsgi_lifecycle wsgi_output \
+  wsgi_start_response
+check-valgrind:
+	@tests/lint/deps.sh build check valgrind
+	@$(MAKE) --no-print-directory SAN=valgrind check-valgrind-parts
+check-valgrind-parts: all $(TESTS) $(TESTMOD_SO) $(UPGRADE_BIN)
 	@PREFORK_BUILD=$(CURDIR)/$(BUILD) PREFORK_UNDER='$(VALGRIND)' \
 	  tests/lint/unit.sh $(filter-out $(VALGRIND_NOT:%=$(BUILD)/unit/t_%),$(TESTS))
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
-	  PREFORK_UNDER='$(VALGRIND)' $(PYTEST) -p no:cacheprovider \
-	  $(PYTEST_ARGS) -k 'not python and not static' \
+	  PREFORK_UNDER='$(VALGRIND)' PREFORK_WITHOUT='$(valgrind_without)' \
+	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) \
 	  $(VALGRIND_E2E:%=tests/e2e/test_%.py)
 
 ## check-differential  beside nginx, Apache, HAProxy and gunicorn

@@ -15,6 +15,8 @@ import threading
 import time
 from signal import SIGKILL, SIGTERM
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PREFORK_BUILD", ROOT / "build/release"))
 BINARY = BUILD / "prefork"
@@ -22,6 +24,8 @@ CONTROL = BUILD / "preforkctl"
 PROBE = BUILD / "tests/mod_probe.so"
 # What each server runs under, as valgrind; the tests treat it as a sanitizer.
 UNDER = os.environ.get("PREFORK_UNDER", "").split()
+# Types of application that cannot be had under it.
+WITHOUT = os.environ.get("PREFORK_WITHOUT", "").split()
 SANITIZED = BUILD.name in ("asan", "tsan") or bool(UNDER)
 # Settings for all servers: the same tests, another way of serving
 OPTIONS = os.environ.get("PREFORK_OPTIONS", "").split()
@@ -40,6 +44,8 @@ SAN_ENV = {  # a signal must end a worker as it does without sanitizers
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "handle_segv=0:handle_abort=0:report_signal_unsafe=0",
 }
+if UNDER:  # each object of Python's a block of its own, that memcheck knows
+    SAN_ENV["PYTHONMALLOC"] = "malloc"
 
 
 def ini(sections):
@@ -257,6 +263,9 @@ class Server:
 
     def configure(self, sections):
         """Writes server.ini; for a reload, send HUP after it."""
+        for keys in sections.values():
+            if keys.get("type") in WITHOUT:
+                pytest.skip(f"no {keys['type']} under {UNDER[0]}")
         defaults = {"server": {"bind": "127.0.0.1:0", "workers": 2}}
         if not any(s.startswith("app:") for s in sections):
             defaults["app:probe"] = {"type": "module", "target": PROBE}

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from prefork import READY, SANITIZED, wait_gone
+from prefork import READY, SANITIZED, UNDER, wait_gone
 from testmods import connected, handlers
 from wsgi import Web, app
 
@@ -88,6 +88,8 @@ def test_a_worker_that_exits_in_a_handler_is_replaced(one):
     assert web.get("pid").status == 200
 
 
+@pytest.mark.skipif(UNDER, reason="what threads held that are not in the "
+                    "child counts there as lost")
 def test_a_handler_may_fork(web):
     assert web.get("forks").body == b"7"
     assert web.get("forks").body == b"7"
