@@ -4,6 +4,7 @@
  * its stack: who tries it is either not to be sandboxed, or not ours any more.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -29,37 +30,62 @@ static const int calls[] = {
 #undef CALL
 };
 
-/* The argument number `arg`, less the bits that are not in mask, is value. */
-struct some {
-	int call;
-	unsigned arg;
-	scmp_datum_t mask, value;
-};
-
 #define ALL_BITS (~(scmp_datum_t)0)
 #define LOW_BITS                                                               \
 	((scmp_datum_t)0xffffffff) /* an int: the rest is undefined            \
 				    */
+#define SOCKET_TYPE (LOW_BITS & ~(scmp_datum_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
 
-static const struct some some_calls[] = {
+/* The argument number `arg`, less the bits that are not in mask, is value; a
+ * mask of 0 says nothing. */
+struct argument {
+	unsigned arg;
+	scmp_datum_t mask, value;
+};
+
+#define ARGUMENTS 2
+
+static const struct some {
+	int call;
+	struct argument at[ARGUMENTS];
+} some_calls[] = {
 	/* no new code */
-	{ SCMP_SYS(mmap), 2, PROT_EXEC, 0 },
-	{ SCMP_SYS(mprotect), 2, PROT_EXEC, 0 },
+	{ SCMP_SYS(mmap), { { 2, PROT_EXEC, 0 } } },
+	{ SCMP_SYS(mprotect), { { 2, PROT_EXEC, 0 } } },
 	/* threads, no processes */
-	{ SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD },
-	/* warmup asks itself */
-	{ SCMP_SYS(socketpair), 0, LOW_BITS, AF_UNIX },
+	{ SCMP_SYS(clone), { { 0, CLONE_THREAD, CLONE_THREAD } } },
+	/* warmup asks itself; half a pair of datagrams could send to others */
+	{ SCMP_SYS(socketpair),
+	    { { 0, LOW_BITS, AF_UNIX }, { 1, SOCKET_TYPE, SOCK_STREAM } } },
+	/* to whom it is connected, and no connection is made */
+	{ SCMP_SYS(sendto), { { 4, ALL_BITS, 0 } } },
+	{ SCMP_SYS(sendmsg), { { 2, MSG_FASTOPEN, 0 } } },
+	/* a listener, which the others have too, would end with its reading */
+	{ SCMP_SYS(shutdown), { { 1, LOW_BITS, SHUT_WR } } },
+	/* nobody else's signals: no F_SETOWN */
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_DUPFD } } },
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_DUPFD_CLOEXEC } } },
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_GETFD } } },
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_SETFD } } },
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_GETFL } } },
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_SETFL } } },
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_GETLK } } },
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_SETLK } } },
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_SETLKW } } },
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_OFD_GETLK } } },
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_OFD_SETLK } } },
+	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_OFD_SETLKW } } },
 	/* a thread's name */
-	{ SCMP_SYS(prctl), 0, LOW_BITS, PR_SET_NAME },
-	{ SCMP_SYS(prctl), 0, LOW_BITS, PR_GET_NAME },
-	{ SCMP_SYS(prctl), 0, LOW_BITS, PR_SET_VMA },
+	{ SCMP_SYS(prctl), { { 0, LOW_BITS, PR_SET_NAME } } },
+	{ SCMP_SYS(prctl), { { 0, LOW_BITS, PR_GET_NAME } } },
+	{ SCMP_SYS(prctl), { { 0, LOW_BITS, PR_SET_VMA } } },
 	/* is it a terminal; is there something to read, or not taken yet */
-	{ SCMP_SYS(ioctl), 1, LOW_BITS, TCGETS },
-	{ SCMP_SYS(ioctl), 1, LOW_BITS, FIONREAD },
-	{ SCMP_SYS(ioctl), 1, LOW_BITS, FIONBIO },
-	{ SCMP_SYS(ioctl), 1, LOW_BITS, SIOCOUTQ },
+	{ SCMP_SYS(ioctl), { { 1, LOW_BITS, TCGETS } } },
+	{ SCMP_SYS(ioctl), { { 1, LOW_BITS, FIONREAD } } },
+	{ SCMP_SYS(ioctl), { { 1, LOW_BITS, FIONBIO } } },
+	{ SCMP_SYS(ioctl), { { 1, LOW_BITS, SIOCOUTQ } } },
 	/* asks, and changes nothing */
-	{ SCMP_SYS(prlimit64), 2, ALL_BITS, 0 },
+	{ SCMP_SYS(prlimit64), { { 2, ALL_BITS, 0 } } },
 };
 
 /* Each returns 0 or a negative errno, as libseccomp does. */
@@ -74,17 +100,25 @@ add_calls(scmp_filter_ctx f)
 }
 
 static int
+add_some(scmp_filter_ctx f, const struct some *s)
+{
+	struct scmp_arg_cmp cmp[ARGUMENTS];
+	unsigned n = 0;
+
+	for (; n < ARGUMENTS && s->at[n].mask != 0; n++)
+		cmp[n] = SCMP_CMP(s->at[n].arg, SCMP_CMP_MASKED_EQ,
+		    s->at[n].mask, s->at[n].value);
+	return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, s->call, n, cmp);
+}
+
+static int
 add_some_calls(scmp_filter_ctx f)
 {
 	int err = 0;
 
 	for (size_t i = 0;
-	     err == 0 && i < sizeof some_calls / sizeof some_calls[0]; i++) {
-		const struct some *s = &some_calls[i];
-
-		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, s->call, 1,
-		    SCMP_CMP(s->arg, SCMP_CMP_MASKED_EQ, s->mask, s->value));
-	}
+	     err == 0 && i < sizeof some_calls / sizeof some_calls[0]; i++)
+		err = add_some(f, &some_calls[i]);
 	return err;
 }
 

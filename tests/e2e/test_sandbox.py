@@ -3,6 +3,7 @@ that is serves as before."""
 import errno
 import pathlib
 import re
+import socket
 import subprocess
 
 import pytest
@@ -32,7 +33,8 @@ def inside(start, tmp_path):
                                  "target": tmp_path / "site"},
                    "app:sum": module("bigbody", "/sum"),
                    "app:escape": module("escape", "/escape", **{
-                       "option.file": tmp_path / "site/new"})}, ready=1)
+                       "option.file": tmp_path / "site/new",
+                       "option.socket": tmp_path / "other"})}, ready=1)
         return s
     return begin
 
@@ -44,7 +46,9 @@ def attempt(s, what):
 @sandbox
 @pytest.mark.parametrize("what, call", [
     ("exec", "execve"), ("fork", "clone"), ("connect", "socket"),
-    ("signal", "kill"), ("ptrace", "ptrace"), ("code", "mmap")])
+    ("signal", "kill"), ("ptrace", "ptrace"), ("code", "mmap"),
+    ("owner", "fcntl"), ("datagram", "socketpair"), ("fastopen", "sendto"),
+    ("fastopen_message", "sendmsg"), ("shutdown", "shutdown")])
 def test_what_a_server_need_not_do_ends_the_worker(inside, what, call):
     s = inside().allow("SIGSYS")
     mark, victim = s.mark(), s.workers()[0]
@@ -72,8 +76,12 @@ def test_files_outside_of_the_document_roots_are_refused(inside, tmp_path):
 @sandbox
 def test_without_it_all_of_that_is_possible(inside, tmp_path):
     s = inside(sandbox="no")
-    for what in ("fork", "connect", "code", "passwd", "write", "thread"):
-        assert attempt(s, what) == "0", what
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(tmp_path / "other"))
+        for what in ("fork", "connect", "code", "passwd", "write", "thread",
+                     "datagram"):
+            assert attempt(s, what) == "0", what
+        assert other.recv(9) == b"x"
     assert (tmp_path / "site/new").exists()
 
 

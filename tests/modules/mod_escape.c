@@ -5,6 +5,11 @@
  *   ?fork      makes a process
  *   ?connect   opens a socket
  *   ?signal    sends the master a signal
+ *   ?owner     has the kernel send its parent a signal, as owner of a socket
+ *   ?datagram  sends a datagram to the unix socket option.socket
+ *   ?fastopen  connects while it sends
+ *   ?fastopen_message  the same by another call
+ *   ?shutdown  closes a listener for all who have it
  *   ?ptrace    looks into the master
  *   ?code      makes memory that can be run
  *   ?passwd    opens /etc/passwd to read it
@@ -15,19 +20,21 @@
  *   option.early = 1   has a thread already in open()
  */
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/modules/exchange.h"
 
 static const pf_host *host;
-static const char *file; /* lives as long as the app */
+static const char *file, *unix_socket; /* live as long as the app */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t early;
 static bool is_early;
@@ -60,6 +67,67 @@ static bool
 try_signal(void)
 {
 	return kill(getppid(), SIGTERM) == 0;
+}
+
+/* With F_SETSIG it could be any signal. */
+static bool
+try_owner(void)
+{
+	int pair[2];
+
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0 &&
+	    fcntl(pair[0], F_SETOWN, getppid()) == 0 &&
+	    fcntl(pair[0], F_SETFL, O_ASYNC) == 0 &&
+	    write(pair[1], "x", 1) == 1;
+}
+
+/* Half a pair is a socket like any other. */
+static bool
+try_datagram(void)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	int pair[2];
+
+	snprintf(to.sun_path, sizeof to.sun_path, "%s", unix_socket);
+	return socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) == 0 &&
+	    sendto(pair[0], "x", 1, 0, (struct sockaddr *)&to, sizeof to) == 1;
+}
+
+static int
+a_listener(void)
+{
+	int fd = 0, yes = 0;
+	socklen_t n = sizeof yes;
+
+	while (fd < 1024 &&
+	    (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &n) < 0 || !yes))
+		fd++;
+	return fd;
+}
+
+static bool
+try_fastopen(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET };
+
+	return sendto(a_listener(), "x", 1, MSG_FASTOPEN | MSG_DONTWAIT,
+		   (struct sockaddr *)&to, sizeof to) >= 0;
+}
+
+static bool
+try_fastopen_message(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	struct msghdr m = { .msg_name = &to, .msg_namelen = sizeof to };
+
+	return sendmsg(a_listener(), &m, MSG_FASTOPEN | MSG_DONTWAIT) >= 0;
+}
+
+/* It can then be used as what socket() returns. */
+static bool
+try_shutdown(void)
+{
+	return shutdown(a_listener(), SHUT_RDWR) == 0;
 }
 
 static bool
@@ -123,6 +191,11 @@ static const struct attempt {
 	{ "fork", try_fork },
 	{ "connect", try_connect },
 	{ "signal", try_signal },
+	{ "owner", try_owner },
+	{ "datagram", try_datagram },
+	{ "fastopen", try_fastopen },
+	{ "fastopen_message", try_fastopen_message },
+	{ "shutdown", try_shutdown },
 	{ "ptrace", try_ptrace },
 	{ "code", try_code },
 	{ "passwd", try_passwd },
@@ -139,6 +212,7 @@ escape_open(const pf_host *h, pf_app *app, void *module, void **out)
 	*out = NULL;
 	host = h;
 	file = h->option(app, "file", "/nowhere");
+	unix_socket = h->option(app, "socket", "/nowhere");
 	if (h->option(app, "early", NULL) == NULL)
 		return 0;
 	pthread_mutex_lock(&lock);
