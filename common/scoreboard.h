@@ -37,33 +37,39 @@ struct score_addresses {
 	alignas(64) _Atomic uint64_t entry[SCORE_ADDRESSES];
 };
 
+/* Of workers, however many a supervisor may want (SUP_SLOTS_MAX).  The number
+ * is not in the memory itself: a worker that is no longer ours would tell the
+ * master another one. */
+#define SCORE_SLOTS 3088u
+
 struct scoreboard {
-	uint32_t layout; /* SCORE_LAYOUT of the program that made it */
-	uint32_t n_slots;
-	_Atomic uint32_t n_used;  /* slots from here on never had a worker */
-	uint64_t secret;          /* no client can choose where it is counted */
-	struct score_slot slot[]; /* then the score_addresses of each */
+	uint32_t layout;         /* SCORE_LAYOUT of the program that made it */
+	_Atomic uint32_t n_used; /* see scoreboard_used() */
+	uint64_t secret;         /* no client can choose where it is counted */
+	struct score_slot slot[SCORE_SLOTS];
+	struct score_addresses addresses[SCORE_SLOTS];
 };
 
 /* Differs between programs that cannot read each other's: the version in the
  * upper half goes up with a change of meaning, the size below by itself. */
 #ifndef SCORE_VERSION
-#define SCORE_VERSION 2u
+#define SCORE_VERSION 3u
 #endif
 #define SCORE_LAYOUT                                                           \
 	((SCORE_VERSION << 16) | (uint32_t)sizeof(struct score_slot))
 
 /* Zeroed and shared, in an unnamed file, which another program can map too.
- * NULL and errno.  The master unmaps it and closes *fd. */
-struct scoreboard *scoreboard_new(uint32_t n_slots, int *fd);
-/* One with as many slots that scoreboard_new() of this or another program
- * made; NULL and errno, which is EPROTO when we cannot read it. */
-struct scoreboard *scoreboard_map(int fd, uint32_t n_slots);
+ * Only what is touched takes memory.  NULL and errno.  The master unmaps it and
+ * closes *fd. */
+struct scoreboard *scoreboard_new(int *fd);
+/* One that scoreboard_new() of this or another program made; NULL and errno,
+ * which is EPROTO when we cannot read it. */
+struct scoreboard *scoreboard_map(int fd);
 void scoreboard_free(struct scoreboard **);
 
-/* Only what is touched takes memory. */
-struct score_addresses *scoreboard_addresses(struct scoreboard *,
-    uint32_t slot);
+/* Slots from here on never had a worker.  Whatever workers write there, it is
+ * SCORE_SLOTS at most. */
+uint32_t scoreboard_used(const struct scoreboard *);
 /* The worker that counted them is gone. */
 void scoreboard_addresses_clear(struct scoreboard *, uint32_t slot);
 

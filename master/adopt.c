@@ -60,7 +60,7 @@ adopt_deployment(struct master *m, const struct image *i)
 static bool
 adopt_scoreboard(struct master *m, int fd)
 {
-	struct scoreboard *b = scoreboard_map(fd, SUP_SLOTS_MAX);
+	struct scoreboard *b = scoreboard_map(fd);
 
 	if (b == NULL) {
 		log_info("upgrade: a new scoreboard, as this version's is "

@@ -132,7 +132,7 @@ result_text(enum reload_result result)
 static void
 count_slots(const struct scoreboard *b, struct status_record *r)
 {
-	uint32_t n = SCORE_GET(b, n_used);
+	uint32_t n = scoreboard_used(b);
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct score_slot *s = &b->slot[i];

@@ -37,6 +37,8 @@
 #define REHEARSAL_BYTES (2u << 20)
 #define LOOP_FDS        (SUP_SLOTS_MAX + 256u)
 
+_Static_assert(SUP_SLOTS_MAX == SCORE_SLOTS, "a slot is a slot in both");
+
 static msec_t
 now_ms(void)
 {
@@ -255,7 +257,7 @@ make_room(struct master *m)
 		fatal("cannot start");
 	m->loop = ev_default_loop(EVFLAG_NOENV);
 	m->sup = sup_new(SUP_SLOTS_MAX);
-	m->scoreboard = scoreboard_new(SUP_SLOTS_MAX, &m->scoreboard_fd);
+	m->scoreboard = scoreboard_new(&m->scoreboard_fd);
 	m->child = calloc(SUP_SLOTS_MAX, sizeof(struct child *));
 	m->unspawned = calloc(SUP_SLOTS_MAX, sizeof *m->unspawned);
 	if (m->loop == NULL || m->sup == NULL || m->scoreboard == NULL ||

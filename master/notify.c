@@ -97,9 +97,10 @@ tell_state(struct notify *n, const char *text)
 static unsigned
 count_connections(const struct scoreboard *b)
 {
+	uint32_t n = scoreboard_used(b);
 	unsigned sum = 0;
 
-	for (uint32_t i = 0; i < SCORE_GET(b, n_used); i++)
+	for (uint32_t i = 0; i < n; i++)
 		if (SCORE_GET(&b->slot[i], state) != SCORE_EMPTY)
 			sum += SCORE_GET(&b->slot[i], connections);
 	return sum;

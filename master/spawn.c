@@ -137,7 +137,7 @@ spawn_announce(struct master *m, unsigned slot, unsigned generation)
 {
 	struct score_slot *score = &m->scoreboard->slot[slot];
 
-	if (slot >= SCORE_GET(m->scoreboard, n_used))
+	if (slot >= scoreboard_used(m->scoreboard))
 		SCORE_SET(m->scoreboard, n_used, slot + 1);
 	SCORE_SET(score, generation, generation);
 	SCORE_SET(score, connections, 0);

@@ -13,7 +13,7 @@ import tempfile
 import pytest
 
 from prefork import BINARY, BUILD, CONTROL, PROBE, READY, SANITIZED
-from testmods import status_of
+from testmods import module, status_of
 from test_privileges import probe, root  # noqa: F401
 
 # The master's: bind, become a worker, give files away, kill (capability.h)
@@ -161,6 +161,21 @@ def test_a_worker_writes_no_core_unless_the_operator_wants_one(start):
     hard = core_limit(s.pid)[1]
     want = "1048576" if hard == "unlimited" else str(min(int(hard), 1 << 20))
     assert all(core_limit(pid) == [want, want] for pid in new)
+
+
+def test_what_a_worker_writes_into_shared_memory_does_not_end_the_master(start):
+    s = start({"server": {"workers": 1, "max_connections_per_ip": 100},
+               "proxy": {"trust": ""},
+               "app:escape": module("escape")}, ready=1)
+    mark = s.mark()
+    assert s.get("/?scribble").body == b"0"
+    assert s.status()["pid"] == s.pid
+    assert s.ask("workers")
+    s.control("reload", "--wait")
+    s.wait(READY, after=mark)
+    assert s.get("/?thread").body == b"0"
+    s.signal(signal.SIGUSR2)
+    s.wait("took over", after=mark)
 
 
 # ---- what the linker and the compiler do -----------------------------------

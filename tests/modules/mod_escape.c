@@ -14,6 +14,7 @@
  *   ?code      makes memory that can be run
  *   ?passwd    opens /etc/passwd to read it
  *   ?write     makes the file option.file
+ *   ?scribble  overwrites the memory that it shares with the master
  *   ?thread    makes a thread, which is allowed
  *   answered with the errno, or "0" when it could
  *
@@ -32,6 +33,8 @@
 #include <unistd.h>
 
 #include "tests/modules/exchange.h"
+
+#define SHARED_BYTES (64 << 10)
 
 static const pf_host *host;
 static const char *file, *unix_socket; /* live as long as the app */
@@ -166,6 +169,25 @@ try_write(void)
 	return could_open(file, O_WRONLY | O_CREAT);
 }
 
+/* All of it but what only siblings read. */
+static bool
+try_scribble(void)
+{
+	unsigned long from = 0;
+	char line[256];
+	FILE *maps = fopen("/proc/self/maps", "re");
+
+	while (maps != NULL && from == 0 && fgets(line, sizeof line, maps))
+		if (strstr(line, "prefork-scoreboard") != NULL)
+			from = strtoul(line, NULL, 16);
+	if (maps != NULL)
+		fclose(maps);
+	if (from == 0)
+		return false;
+	memset((void *)from, 0xff, SHARED_BYTES);
+	return true;
+}
+
 static void *
 wait_for_lock(void *arg)
 {
@@ -200,6 +222,7 @@ static const struct attempt {
 	{ "code", try_code },
 	{ "passwd", try_passwd },
 	{ "write", try_write },
+	{ "scribble", try_scribble },
 	{ "thread", try_thread },
 };
 

@@ -212,7 +212,7 @@ server_start(struct server *s)
 	s->heritage = (struct heritage){ .settings = &s->settings,
 		.listeners = &s->listener,
 		.n_listeners = 1,
-		.scoreboard = scoreboard_new(1, &board_fd),
+		.scoreboard = scoreboard_new(&board_fd),
 		.channel_fd = fd[1],
 		.access_log_fd = -1 };
 	assert_non_null(s->heritage.scoreboard);

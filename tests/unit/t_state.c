@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -256,27 +257,54 @@ a_supervisor_goes_on_as_if_nothing_had_happened(void **state)
 /* ---- the scoreboard ------------------------------------------------------ */
 
 static void
+a_file_of_another_size_is_no_scoreboard(void **state)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, sizeof(struct scoreboard) - 1), 0);
+	assert_null(scoreboard_map(fd));
+	assert_int_equal(errno, EPROTO);
+	fd_close(&fd);
+}
+
+static void
+no_worker_makes_a_scoreboard_longer_than_it_is(void **state)
+{
+	int fd;
+	struct scoreboard *b = scoreboard_new(&fd);
+
+	(void)state;
+	assert_non_null(b);
+	assert_int_equal(scoreboard_used(b), 0);
+	SCORE_SET(b, n_used, 7);
+	assert_int_equal(scoreboard_used(b), 7);
+	SCORE_SET(b, n_used, UINT32_MAX);
+	assert_int_equal(scoreboard_used(b), SCORE_SLOTS);
+	scoreboard_free(&b);
+	fd_close(&fd);
+}
+
+static void
 a_scoreboard_is_mapped_by_its_descriptor(void **state)
 {
 	int fd;
-	struct scoreboard *a = scoreboard_new(4, &fd), *b;
+	struct scoreboard *a = scoreboard_new(&fd), *b;
 
 	(void)state;
 	assert_non_null(a);
-	b = scoreboard_map(fd, 4);
+	b = scoreboard_map(fd);
 	assert_non_null(b);
 	SCORE_SET(&a->slot[3], connections, 17);
 	assert_int_equal(SCORE_GET(&b->slot[3], connections), 17);
 	scoreboard_free(&b);
-	assert_null(scoreboard_map(fd, 5));
-	assert_int_equal(errno, EPROTO);
 	a->layout++;
-	assert_null(scoreboard_map(fd, 4));
+	assert_null(scoreboard_map(fd));
 	assert_int_equal(errno, EPROTO);
 	scoreboard_free(&a);
 	assert_int_equal(ftruncate(fd, 0), -1); /* nobody loses it under us */
 	fd_close(&fd);
-	assert_null(scoreboard_map(fd, 4));
+	assert_null(scoreboard_map(fd));
 	assert_int_equal(errno, EBADF);
 }
 
@@ -290,6 +318,9 @@ main(void)
 		cmocka_unit_test(
 		    a_supervisor_goes_on_as_if_nothing_had_happened),
 		cmocka_unit_test(a_scoreboard_is_mapped_by_its_descriptor),
+		cmocka_unit_test(a_file_of_another_size_is_no_scoreboard),
+		cmocka_unit_test(
+		    no_worker_makes_a_scoreboard_longer_than_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

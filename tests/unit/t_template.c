@@ -113,7 +113,7 @@ each_that_waits_is_told_that_it_gets_none(void **state)
 
 	(void)state;
 	ev_init(&m.tick, no_tick);
-	m.scoreboard = scoreboard_new(SLOTS, &m.scoreboard_fd);
+	m.scoreboard = scoreboard_new(&m.scoreboard_fd);
 	memcpy(wanted, then, sizeof wanted);
 	assert_int_equal(template_spawn(&m, 0, &d), 0);
 	assert_int_equal(template_spawn(&m, 1, &d), 0);

@@ -112,7 +112,7 @@ least_of_siblings(const struct worker *w)
 {
 	struct scoreboard *board = w->heritage->scoreboard;
 	unsigned least = UINT_MAX;
-	uint32_t n = SCORE_GET(board, n_used);
+	uint32_t n = scoreboard_used(board);
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct score_slot *s = &board->slot[i];

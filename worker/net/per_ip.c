@@ -99,20 +99,20 @@ per_ip_remove(struct score_addresses *a, uint64_t key)
 static struct score_addresses *
 own(const struct worker *w)
 {
-	return scoreboard_addresses(w->heritage->scoreboard, w->heritage->slot);
+	return &w->heritage->scoreboard->addresses[w->heritage->slot];
 }
 
 /* Of all workers. */
 static unsigned
 held(struct scoreboard *b, uint64_t key)
 {
-	uint32_t n = SCORE_GET(b, n_used);
+	uint32_t n = scoreboard_used(b);
 	unsigned sum = 0;
 
 	for (uint32_t i = 0; i < n; i++)
 		if (SCORE_GET(&b->slot[i], counts_addresses) != 0 &&
 		    SCORE_GET(&b->slot[i], state) != SCORE_EMPTY)
-			sum += per_ip_count(scoreboard_addresses(b, i), key);
+			sum += per_ip_count(&b->addresses[i], key);
 	return sum;
 }
 
