@@ -104,7 +104,7 @@ __wrap_memmove(void *to, const void *from, size_t n)
 struct input {
 	const char *name;
 	/* begin, then `piece` again and again, then end; in a piece "@" is a
-	 * number of five letters, another each time */
+	 * number of five letters, another each time; "~" is a NUL */
 	const char *begin, *piece, *end;
 	size_t small, large; /* pieces */
 };
@@ -129,7 +129,8 @@ input_new(const struct input *in, size_t pieces, size_t *n)
 	FILE *out = open_memstream(&text, n);
 
 	assert_non_null(out);
-	fputs(in->begin, out);
+	for (const char *p = in->begin; *p != '\0'; p++)
+		putc(*p == '~' ? '\0' : *p, out);
 	for (size_t i = 0; i < pieces; i++)
 		put_piece(out, in->piece, i);
 	fputs(in->end, out);
@@ -349,32 +350,63 @@ fields_of_proxies_are_linear(void **state)
 	CHECK(proxied, run_forwarded);
 }
 
+/* What is wrong early is cheap whatever follows: `want` says that it is not. */
 static void
-run_proxy(const char *p, size_t n, size_t step)
+run_proxy(const char *p, size_t n, size_t step, enum proxy_result want)
 {
 	struct proxy_header h;
 	enum proxy_result r = PROXY_MORE;
 
 	for (size_t at = step; at <= n && r == PROXY_MORE; at += step)
 		r = proxy_protocol_read(p, at, &h);
+	assert_int_equal(r, want);
 }
 
-static const struct input proxies[] = {
+static void
+run_proxy_taken(const char *p, size_t n, size_t step)
+{
+	run_proxy(p, n, step, PROXY_OK);
+}
+
+static void
+run_proxy_too_long(const char *p, size_t n, size_t step)
+{
+	run_proxy(p, n, step, PROXY_TOO_LONG);
+}
+
+static void
+run_proxy_absent(const char *p, size_t n, size_t step)
+{
+	run_proxy(p, n, step, PROXY_ABSENT);
+}
+
+#define V2 "\r\n\r\n~\r\nQUIT\n"
+
+static const struct input proxies_taken[] = {
 	/* read anew with each byte, of which it has 107 */
 	{ "line", "PROXY UNKNOWN ", "a", "\r\n", 80, 80 },
-	{ "line without an end", "PROXY TCP4 ", "a", "", 20, 200000 },
-	{ "no header", "PROXY", "a", "", 20, 200000 },
-	/* 0x7878 bytes are announced, which is too long */
-	{ "version 2", "\r\n\r\n\x0d\nQUIT\n\x21\x11xx", "x", "", 100, 4000 },
 	/* 0x0f78 bytes */
-	{ "tlvs", "\r\n\r\n\x0d\nQUIT\n\x21\x11\x0fx", "x", "", 100, 3000 },
+	{ "tlvs", V2 "\x21\x11\x0fx", "x", "", 0x0f78, 0x0f78 },
+	{ "tlvs of its own", V2 "\x20\x11\x0fx", "x", "", 0x0f78, 0x0f78 },
+};
+
+static const struct input proxies_too_long[] = {
+	{ "line without an end", "PROXY TCP4 ", "a", "", 200, 200000 },
+	/* 0x7878 bytes are announced */
+	{ "version 2", V2 "\x21\x11xx", "x", "", 100, 4000 },
+};
+
+static const struct input proxies_absent[] = {
+	{ "no header", "PROXY", "a", "", 20, 200000 },
 };
 
 static void
 proxy_headers_are_linear(void **state)
 {
 	(void)state;
-	CHECK(proxies, run_proxy);
+	CHECK(proxies_taken, run_proxy_taken);
+	CHECK(proxies_too_long, run_proxy_too_long);
+	CHECK(proxies_absent, run_proxy_absent);
 }
 
 static void
