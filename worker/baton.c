@@ -132,6 +132,35 @@ baton_before_wait(struct baton *b)
 	return ok;
 }
 
+void
+baton_held_up(struct baton *b)
+{
+	if (self == NULL)
+		return;
+	atomic_store(&self->held_up, true);
+	atomic_fetch_add(&b->held_up, 1);
+	if (atomic_load(&b->queued) > 0)
+		mail_wake(&b->worker->mailbox); /* there is room for another */
+}
+
+void
+baton_goes_on(struct baton *b)
+{
+	if (self == NULL)
+		return;
+	atomic_fetch_sub(&b->held_up, 1);
+	atomic_store(&self->held_up, false);
+}
+
+unsigned
+baton_at_work(const struct baton *b)
+{
+	unsigned running = atomic_load(&b->running);
+	unsigned held_up = atomic_load(&b->held_up);
+
+	return running > held_up ? running - held_up : 0;
+}
+
 bool
 baton_interrupt(struct baton *b, struct pf_request *r)
 {
@@ -308,7 +337,8 @@ static bool
 may_run(struct baton *b)
 {
 	return b->worker->ready.n > 0 &&
-	    atomic_load(&b->running) < atomic_load(&b->limit);
+	    baton_at_work(b) < atomic_load(&b->limit) &&
+	    atomic_load(&b->running) + 1 < b->max_threads;
 }
 
 /* ---- holding it -------------------------------------------------------- */
@@ -424,11 +454,13 @@ baton_hold(struct baton *b)
 			return;
 		if (w->finished)
 			break;
-		more = may_run(b) || w->pipelined.n > 0;
 		if (w->ready.n > 0 && !may_run(b)) {
 			atomic_store(&b->queued, w->ready.n);
 			monitor_notice(b);
 		}
+		/* behind the store: a handler that is held up from now on sees
+		 * that somebody is queued, or we that it is */
+		more = may_run(b) || w->pipelined.n > 0;
 		access_log_flush(&w->access_log);
 		ev_run(w->loop, more ? EVRUN_NOWAIT : EVRUN_ONCE);
 		atomic_store_explicit(&b->queued, 0, memory_order_relaxed);

@@ -48,7 +48,8 @@ struct baton {
 
 	_Atomic uint64_t seq;
 	_Atomic unsigned running; /* handlers at work off the loop */
-	_Atomic unsigned limit;   /* of running, and one on the loop */
+	_Atomic unsigned held_up; /* of them: wait for their client */
+	_Atomic unsigned limit;   /* of the others, and one on the loop */
 	_Atomic unsigned queued;  /* requests that wait for a thread */
 	/* Of handlers that ended before the monitor saw them twice. */
 	_Atomic uint64_t short_wall_ns, short_busy_ns;
@@ -77,6 +78,14 @@ bool baton_serve(struct baton *);
 /* In a handler about to block: if this thread holds the baton, it passes it on.
  * false: nobody could take it (no memory for a thread): do not block. */
 bool baton_before_wait(struct baton *);
+
+/* Around that wait, for what the client sends or takes.  Such a handler is not
+ * one of those that the pool limits: else a few slow clients would take the
+ * place of all others, whether these wait or compute. */
+void baton_held_up(struct baton *);
+void baton_goes_on(struct baton *);
+/* Handlers at work off the loop, but for those. */
+unsigned baton_at_work(const struct baton *);
 
 /* Asks the module to end the handler of this request, if it is still at work.
  * false: it cannot. */

@@ -248,9 +248,13 @@ wait_until(pf_request *r, waits_fn *waits, int timeout_ms)
 	/* the loop must turn for the wait to end */
 	if (must_wait && !baton_before_wait(&r->worker->baton))
 		return PF_ENOMEM;
+	if (must_wait)
+		baton_held_up(&r->worker->baton);
 	pthread_mutex_lock(&r->gate.lock);
 	result = wait_for(r, waits, timeout_ms);
 	pthread_mutex_unlock(&r->gate.lock);
+	if (must_wait)
+		baton_goes_on(&r->worker->baton);
 	return result;
 }
 

@@ -65,6 +65,10 @@ sample_runner(struct runner *t, uint64_t now, struct pool_sample *s)
 {
 	uint64_t handler = atomic_load(&t->off_loop), busy;
 
+	if (atomic_load(&t->held_up)) {
+		t->sampled_handler = 0; /* nor what it waited until then */
+		return;
+	}
 	if (handler == 0 || !runner_busy_ns(t, &busy))
 		return;
 	if (handler == t->sampled_handler) {
@@ -106,7 +110,7 @@ adapt(struct baton *b, struct look *look)
 {
 	struct pool_sample s = {
 		.queued = atomic_load(&b->queued) > 0,
-		.running = atomic_load(&b->running),
+		.running = baton_at_work(b),
 	};
 	uint64_t now = clock_now_ns();
 	unsigned was = b->pool.limit;

@@ -35,9 +35,10 @@ struct runner {
 	/* Its handler runs without the baton; counts handlers, so that the
 	 * monitor does not mix two of them. 0: it does not. */
 	_Atomic uint64_t off_loop;
-	uint64_t handlers;   /* so far, this thread's own count */
-	int schedstat_fd;    /* -1: this kernel has none */
-	clockid_t cpu_clock; /* instead */
+	_Atomic bool held_up; /* it waits for its client meanwhile */
+	uint64_t handlers;    /* so far, this thread's own count */
+	int schedstat_fd;     /* -1: this kernel has none */
+	clockid_t cpu_clock;  /* instead */
 	bool has_cpu_clock;
 	/* the monitor's */
 	uint64_t sampled_handler, sampled_at_ns, sampled_busy_ns;
