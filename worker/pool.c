@@ -7,6 +7,10 @@
 /* An average wait for the handlers' own lock that says: they compute. */
 #define LOCK_WAIT_NS 1000000ull
 #define LOCKS_MAX    16
+/* Of each handler, to say that none of them computes: together they have less
+ * than a part of one CPU. */
+#define QUIET_EVIDENCE_NS 20000000ull
+#define QUIET_PART        4
 
 void
 pool_init(struct pool *p, unsigned min, unsigned max)
@@ -28,6 +32,7 @@ limit_set(struct pool *p, unsigned limit)
 	p->limit = limit;
 	p->lock_ns = 0;
 	p->n_locks = 0;
+	p->quiet_wall_ns = p->quiet_busy_ns = 0;
 }
 
 static void
@@ -60,6 +65,38 @@ may_grow(const struct pool *p, const struct pool_sample *s)
 	    (!p->has_lock || p->n_locks > 0);
 }
 
+/* Those at work wait for something, and not for the lock, which nobody has who
+ * computes.  Else they could keep all others out: they fill a limit that was
+ * halved when somebody did compute, so nobody is let in who might find the lock
+ * free. */
+static bool
+nobody_computes(struct pool *p, const struct pool_sample *s)
+{
+	bool quiet;
+
+	p->quiet_wall_ns += s->wall_ns;
+	p->quiet_busy_ns += s->busy_ns;
+	if (p->quiet_wall_ns < QUIET_EVIDENCE_NS * s->running)
+		return false;
+	quiet = p->quiet_busy_ns * s->running < p->quiet_wall_ns / QUIET_PART;
+	p->quiet_wall_ns = p->quiet_busy_ns = 0;
+	return quiet;
+}
+
+/* One more than there are, however much more than the limit that is. */
+static bool
+grow_past_those_who_wait(struct pool *p, const struct pool_sample *s)
+{
+	bool quiet = nobody_computes(p, s);
+
+	if (!quiet || !s->queued || s->running < p->limit ||
+	    s->running >= p->max)
+		return false;
+	limit_set(p, s->running + 1);
+	evidence_forget(p);
+	return true;
+}
+
 unsigned
 pool_step(struct pool *p, const struct pool_sample *s)
 {
@@ -68,6 +105,8 @@ pool_step(struct pool *p, const struct pool_sample *s)
 	p->wall_ns += s->wall_ns;
 	p->busy_ns += s->busy_ns;
 	locks_note(p, s);
+	if (p->has_lock && grow_past_those_who_wait(p, s))
+		return p->limit;
 	computing = is_computing(p);
 	if (!computing && p->wall_ns >= GROW_EVIDENCE_NS) {
 		if (may_grow(p, s))

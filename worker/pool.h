@@ -17,6 +17,7 @@ struct pool {
 	uint64_t lock_ns; /* waits for the handlers' lock since limit changed */
 	unsigned n_locks;
 	bool has_lock; /* there is one: such a wait was ever reported */
+	uint64_t quiet_wall_ns, quiet_busy_ns; /* does anybody compute? */
 };
 
 /* What was seen of the handlers at work since the last step. */

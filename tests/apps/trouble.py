@@ -1,5 +1,6 @@
 """Applications that misbehave, by path; a query is an argument."""
 import ctypes
+import itertools
 import os
 import time
 
@@ -48,6 +49,18 @@ def compute(argument):
         sum(range(100))
 
 
+def read(argument):
+    """A byte of a named pipe."""
+    with open(argument, "rb", buffering=0) as pipe:
+        print("reading")
+        pipe.read(1)
+
+
+def flood(_):
+    """A body without end."""
+    return itertools.repeat(b"x" * 65536)
+
+
 def nothing(_):
     pass
 
@@ -58,7 +71,7 @@ def exit(_):
 
 def application(environ, start_response):
     name = environ["PATH_INFO"].strip("/") or "nothing"
-    globals()[name](environ["QUERY_STRING"])
+    body = globals()[name](environ["QUERY_STRING"])
     start_response("200 OK", [("Content-Type", "text/plain"),
                               ("Id", environ["HTTP_X_REQUEST_ID"])])
-    return [b"%d" % os.getpid()]
+    return body or [b"%d" % os.getpid()]

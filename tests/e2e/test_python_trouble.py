@@ -1,4 +1,5 @@
 """Python applications that hang, crash, fork and compute."""
+import contextlib
 import os
 import pathlib
 import re
@@ -8,6 +9,7 @@ import threading
 import pytest
 
 from prefork import READY, SANITIZED, processes, wait_gone
+from test_slow_clients import narrow
 
 APPS = pathlib.Path(__file__).resolve().parents[1] / "apps"
 LATE = r"request_timeout"
@@ -15,9 +17,8 @@ LATE = r"request_timeout"
 
 @pytest.fixture
 def trouble(start):
-    def begin(ready=1, app=None, keepalive_timeout="75s", **server):
-        return start({"server": {"workers": 1, **server},
-                      "http": {"keepalive_timeout": keepalive_timeout},
+    def begin(ready=1, app=None, http=None, **server):
+        return start({"server": {"workers": 1, **server}, "http": http or {},
                       "app:trouble": {"type": "wsgi",
                                       "target": f"{APPS}/trouble.py",
                                       **(app or {})}}, ready=ready)
@@ -132,7 +133,7 @@ def test_a_forked_child_keeps_no_port_and_no_connection(trouble, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     os.chmod(pipe, 0o666)
-    s = trouble(keepalive_timeout="1s")
+    s = trouble(http={"keepalive_timeout": "1s"})
     with s.connect() as idle:
         assert idle.get("/").status == 200
         assert s.get(f"/fork?{pipe}").status == 200
@@ -195,3 +196,26 @@ def test_handlers_that_wait_run_beside_each_other(trouble):
     for c in clients:
         c.__exit__()
     assert threads >= 8
+
+
+@pytest.mark.parametrize("path", ["/flood", "/read?{}"])
+def test_handlers_that_wait_do_not_keep_out_a_burst_that_computes(
+        trouble, tmp_path, path):
+    """For a client that reads slowly, or for something else.  A burst halves
+    the pool, and then they filled it until they ended."""
+    s = trouble(threads="1-64", request_timeout=0, http={"send_timeout": "1h"})
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with contextlib.ExitStack() as stack:
+        let = os.open(fifo, os.O_RDWR)
+        stack.callback(os.close, let)
+        for n in range(1, 4):
+            c = stack.enter_context(narrow(s)).request(path.format(fifo))
+            if path == "/flood":
+                assert c.head().status == 200
+            else:
+                s.wait("reading", n)
+        for c in [stack.enter_context(s.connect()).request("/compute?50")
+                  for _ in range(10)]:
+            assert c.response().status == 200
+        os.write(let, b"xxx")

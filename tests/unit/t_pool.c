@@ -333,6 +333,29 @@ handlers_that_wait_need_not_mind_a_lock(void **state)
 	assert_int_equal(m.pool.limit, 64);
 }
 
+/* Three that wait for a database, then a burst of such that compute: the limit
+ * is halved, the three fill it, and it was theirs until they ended. */
+static void
+handlers_that_wait_do_not_keep_out_those_that_compute(void **state)
+{
+	struct model m;
+
+	(void)state;
+	model_init(&m, 1, 64, 3);
+	m.load = (struct load){ .wait_ticks = 60000 * MS, .lock = true };
+	model_run(&m, 100 * MS);
+	assert_int_equal(running(&m), 3);
+	m.queued = 10;
+	m.load = (struct load){ .wait_ticks = 60000 * MS,
+		.compute_ticks = 50 * MS,
+		.compute_percent = 100,
+		.lock = true };
+	model_run(&m, 10000 * MS);
+	/* one CPU at 50 ms each: 200 are the ideal */
+	assert_in_range(m.served, 100, 200);
+	assert_in_range(m.high, 1, 16);
+}
+
 /* A thread that waits for the lock is not on a CPU and wants none. */
 static void
 handlers_that_compute_under_a_lock_stay_with_few_threads(void **state)
@@ -513,6 +536,8 @@ main(void)
 		cmocka_unit_test(handlers_that_wait_need_not_mind_a_lock),
 		cmocka_unit_test(
 		    handlers_that_compute_under_a_lock_stay_with_few_threads),
+		cmocka_unit_test(
+		    handlers_that_wait_do_not_keep_out_those_that_compute),
 		cmocka_unit_test(
 		    threads_are_few_again_once_handlers_compute_under_a_lock),
 		cmocka_unit_test(threads_are_halved_once_handlers_compute),
