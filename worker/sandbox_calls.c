@@ -141,6 +141,9 @@ load(scmp_filter_ctx f)
 {
 	int err = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
 
+	if (err == 0) /* as a 32-bit program calls: else only the thread ends */
+		err = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH,
+		    SCMP_ACT_KILL_PROCESS);
 	if (err == 0) /* a tree: many calls, few comparisons */
 		err = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (err == 0)

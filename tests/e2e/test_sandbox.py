@@ -2,6 +2,7 @@
 that is serves as before."""
 import errno
 import pathlib
+import platform
 import re
 import socket
 import subprocess
@@ -57,6 +58,18 @@ def test_what_a_server_need_not_do_ends_the_worker(inside, what, call):
     s.wait(rf"worker 0 \({victim}\) SIGSYS: the sandbox has no system call "
            rf"{call} \(\d+\)")
     s.wait(rf"app escape, GET /escape\?{what}, .*\(this thread\)")
+    s.wait(rf"worker 0 \({victim}\) was killed by SIGSYS")
+    s.wait(READY, after=mark)
+    assert s.get("/page").body == b"a page"
+
+
+@sandbox
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="has no int 0x80")
+def test_a_call_of_another_architecture_ends_more_than_its_thread(inside):
+    s = inside().allow("SIGSYS")
+    mark, victim = s.mark(), s.workers()[0]
+    with s.connect() as c:
+        c.request("/escape?int80").closed()
     s.wait(rf"worker 0 \({victim}\) was killed by SIGSYS")
     s.wait(READY, after=mark)
     assert s.get("/page").body == b"a page"

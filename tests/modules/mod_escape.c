@@ -10,6 +10,7 @@
  *   ?fastopen  connects while it sends
  *   ?fastopen_message  the same by another call
  *   ?shutdown  closes a listener for all who have it
+ *   ?int80     makes a system call as programs of 32 bits do
  *   ?ptrace    looks into the master
  *   ?code      makes memory that can be run
  *   ?passwd    opens /etc/passwd to read it
@@ -133,6 +134,18 @@ try_shutdown(void)
 	return shutdown(a_listener(), SHUT_RDWR) == 0;
 }
 
+/* Where numbers are others.  Does nothing on other processors. */
+static bool
+try_int80(void)
+{
+	long pid = 0;
+
+#ifdef __x86_64__
+	__asm__ volatile("int $0x80" : "=a"(pid) : "a"(20L) : "memory");
+#endif
+	return pid == getpid();
+}
+
 static bool
 try_ptrace(void)
 {
@@ -218,6 +231,7 @@ static const struct attempt {
 	{ "fastopen", try_fastopen },
 	{ "fastopen_message", try_fastopen_message },
 	{ "shutdown", try_shutdown },
+	{ "int80", try_int80 },
 	{ "ptrace", try_ptrace },
 	{ "code", try_code },
 	{ "passwd", try_passwd },
