@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/fd.h"
@@ -11,8 +13,44 @@
 
 #define LOG_MODE 0640
 
-/* Only a file that we made is given away: whoever may write to the directory
- * could put a link to any other file in its place. */
+static bool
+account_may_write(const struct priv *priv, const struct stat *st)
+{
+	return st->st_uid == priv->uid || (st->st_mode & S_IWOTH) != 0 ||
+	    (st->st_gid == priv->gid && (st->st_mode & S_IWGRP) != 0);
+}
+
+/* Could a worker have put a link to this file there, to have it opened by root?
+ * Not where it may not write, and it gains nothing by what it may write to. */
+static bool
+is_trap(int fd, const char *path, const struct priv *priv)
+{
+	char dir[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	struct stat file, around;
+
+	snprintf(dir, sizeof dir, "%.*s",
+	    slash != NULL ? (int)(slash - path + 1) : 1,
+	    slash != NULL ? path : ".");
+	return fstat(fd, &file) < 0 || stat(dir, &around) < 0 ||
+	    (account_may_write(priv, &around) &&
+		!account_may_write(priv, &file));
+}
+
+static int
+existing_open(const char *path, int flags, const struct priv *priv)
+{
+	int fd = open(path, flags | O_CREAT, LOG_MODE);
+
+	if (fd >= 0 && priv->drop && priv->uid != 0 && geteuid() == 0 &&
+	    is_trap(fd, path, priv)) {
+		fd_close(&fd);
+		errno = EPERM;
+	}
+	return fd;
+}
+
+/* Only a file that we made is given away. */
 static int
 file_open(const char *path, const struct priv *priv)
 {
@@ -20,8 +58,7 @@ file_open(const char *path, const struct priv *priv)
 	int fd = open(path, flags | O_CREAT | O_EXCL, LOG_MODE);
 
 	if (fd < 0)
-		return errno == EEXIST ? open(path, flags | O_CREAT, LOG_MODE) :
-					 -1;
+		return errno == EEXIST ? existing_open(path, flags, priv) : -1;
 	if (priv->drop && geteuid() == 0 &&
 	    fchown(fd, priv->uid, priv->gid) < 0)
 		fd_close(&fd);

@@ -115,6 +115,37 @@ def test_a_master_with_few_capabilities_reloads_reopens_and_upgrades(
 
 
 @root
+def test_a_worker_cannot_have_the_master_open_a_file_for_it(
+        start, probe, tmp_path):
+    """The directory of its log is its own, and so is what it puts there."""
+    private, secret = in_private(tmp_path, "private"), tmp_path / "secret"
+    log = private / "access.log"
+    s = start({"server": {"user": "nobody"}, "log": {"access": log}, **probe})
+    s.allow("cannot open the log")
+    secret.write_text("root's")
+    log.unlink()
+    log.symlink_to(secret)
+    os.chown(log, *os.stat(private)[4:6], follow_symlinks=False)
+    s.control("reopen")
+    s.wait(r"cannot open the log \S+access.log: Operation not permitted")
+    s.get("/pid")
+    s.stop()
+    assert secret.read_text() == "root's"
+
+
+@root
+def test_a_log_of_roots_in_a_directory_of_roots_is_written_to(
+        start, probe, tmp_path):
+    log = tmp_path / "access.log"
+    log.write_text("")
+    log.chmod(0o640)
+    s = start({"server": {"user": "nobody"}, "log": {"access": log}, **probe})
+    s.get("/pid")
+    s.stop()
+    assert "GET /pid" in log.read_text()
+
+
+@root
 def test_privileges_may_be_gained_when_the_operator_says_so(start, probe):
     s = start({"server": {"user": "nobody", "no_new_privs": "no"}, **probe})
     for pid in s.workers():
