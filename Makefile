@@ -339,6 +339,7 @@ $(BUILD)/unit/t_steps: $(COUNTED_C:%.c=$(BUILD)/counted/obj/%.o)
 
 # What a test puts its own functions in the place of.
 wrapped_t_supervisor_wrong := calloc pf_assert_failed
+wrapped_t_listen := bind
 wrapped_t_steps := memchr memrchr memcmp memcpy memmove
 wrapped_t_template := channel_pair spawn_template sup_step
 comma := ,

@@ -176,19 +176,14 @@ listener_share(const struct listener *l)
 void
 listener_settle(struct listener *l, const struct listen_options *options)
 {
-	const char *path = l->file.path;
-
 	if (listen(l->fd, options->backlog) < 0)
 		log_warn("cannot set the backlog of %s", l->spec);
 	l->listens = true;
 	if (l->tcp && !l->borrowed)
 		tcp_share(l->fd, false);
-	if (!unix_file_is_ours(&l->file))
-		return;
-	if (chown(path, options->uid, options->gid) < 0)
-		log_warn("cannot set the owner of %s", path);
-	if (chmod(path, options->mode) < 0)
-		log_warn("cannot set the mode of %s", path);
+	if (unix_file_is_ours(&l->file) &&
+	    unix_file_settle(&l->file, options) < 0)
+		log_warn("cannot set owner and mode of %s", l->file.path);
 }
 
 struct listener_image

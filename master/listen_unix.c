@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,9 +77,7 @@ bind_file(int fd, const struct sockaddr_un *sun,
 		return -1;
 	file->dev = st.st_dev;
 	file->ino = st.st_ino;
-	if (chown(sun->sun_path, options->uid, options->gid) < 0)
-		return -1;
-	return chmod(sun->sun_path, options->mode);
+	return unix_file_settle(file, options);
 }
 
 int
@@ -100,13 +100,42 @@ fail:
 	return -1;
 }
 
+static bool
+is_it(const struct unix_file *file, const struct stat *st)
+{
+	return S_ISSOCK(st->st_mode) && st->st_dev == file->dev &&
+	    st->st_ino == file->ino;
+}
+
+/* By a descriptor: whoever may write to the directory could put a link there
+ * meanwhile, and root would give away what that leads to. */
+int
+unix_file_settle(const struct unix_file *file,
+    const struct listen_options *options)
+{
+	int fd = open(file->path, O_PATH | O_NOFOLLOW | O_CLOEXEC), result = -1;
+	char link[32];
+	struct stat st;
+
+	if (fd < 0)
+		return -1;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	if (fstat(fd, &st) < 0 || !is_it(file, &st))
+		errno = EEXIST;
+	else if (fchownat(fd, "", options->uid, options->gid, AT_EMPTY_PATH) ==
+	    0)
+		result = chmod(link, options->mode);
+	fd_close(&fd);
+	return result;
+}
+
 int
 unix_file_is_ours(const struct unix_file *file)
 {
 	struct stat st;
 
 	return file->path != NULL && lstat(file->path, &st) == 0 &&
-	    st.st_dev == file->dev && st.st_ino == file->ino;
+	    is_it(file, &st);
 }
 
 void

@@ -31,6 +31,24 @@ static char directory[] = "/tmp/t_listen_XXXXXX";
 static char path[64], path_spec[72];
 static char err[256];
 
+/* What somebody puts in the place of the next socket as soon as it is there. */
+static const char *trap;
+
+int __wrap_bind(int, const struct sockaddr *, socklen_t); /* NOLINT */
+int __real_bind(int, const struct sockaddr *, socklen_t); /* NOLINT */
+
+int
+__wrap_bind(int fd, const struct sockaddr *sa, socklen_t n)
+{
+	int result = __real_bind(fd, sa, n);
+
+	if (trap != NULL) {
+		assert_int_equal(unlink(path), 0);
+		assert_int_equal(symlink(trap, path), 0);
+	}
+	return result;
+}
+
 static int
 make_directory(void **state)
 {
@@ -453,6 +471,31 @@ a_socket_file_that_was_replaced_is_not_removed(void **state)
 }
 
 static void
+a_link_in_the_place_of_the_socket_gives_nothing_away(void **state)
+{
+	struct bind_address b = unix_address();
+	struct listen_options later = options;
+	char victim[80];
+	struct stat st;
+	int fd;
+
+	(void)state;
+	snprintf(victim, sizeof victim, "%s/victim", directory);
+	fd = open(victim, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	later.mode = 0666;
+	trap = victim;
+	assert_null(listener_open(&b, &later, err, sizeof err));
+	trap = NULL;
+	assert_string_equal(err, "File exists");
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	fd_close(&fd);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(unlink(victim), 0);
+}
+
+static void
 a_path_that_cannot_be_is_refused(void **state)
 {
 	char longer[300], nowhere[] = "/nonexistent/directory/s";
@@ -527,6 +570,8 @@ main(void)
 		cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),
 		cmocka_unit_test(
 		    a_socket_file_that_was_replaced_is_not_removed),
+		cmocka_unit_test(
+		    a_link_in_the_place_of_the_socket_gives_nothing_away),
 		cmocka_unit_test(a_path_that_cannot_be_is_refused),
 		cmocka_unit_test(a_descriptor_is_adopted_if_it_listens),
 	};
