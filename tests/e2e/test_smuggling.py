@@ -79,6 +79,9 @@ ATTACKS = {
     "extension_bare_lf": (post(CHUNKED) + b"0;a\n\r\n", 400),
     "extension_bare_cr": (post(CHUNKED) + b"0;a\rb\r\n\r\n", 400),
     "extension_quoted_crlf": (post(CHUNKED) + b'0;a="\n"\r\n\r\n', 400),
+    "extension_quote_open": (
+        post(CHUNKED) + b'2;a="\r\nab\r\n0;"\r\n\r\n', 400),
+    "extension_space_after": (post(CHUNKED) + b"0;a \r\n\r\n", 400),
     "chunk_end_wrong": (post(CHUNKED) + b"2\r\nabXX0\r\n\r\n", 400),
     "chunk_end_missing": (post(CHUNKED) + b"2\r\nab0\r\n\r\n", 400),
     "chunk_end_bare_lf": (post(CHUNKED) + b"2\r\nab\n0\r\n\r\n", 400),
@@ -135,6 +138,9 @@ BODIES = {
         b"%x\r\n0\r\n\r\n%s\r\n0\r\n\r\n" % (len(body) + 5, body)),
     "extension_quoted": lambda body: (
         post(CHUNKED), b'%x;a="0;\t0"\r\n%s\r\n0\r\n\r\n' % (len(body), body)),
+    "extension_spaces": lambda body: (
+        post(CHUNKED),
+        b'%x ;\ta = "0" ; b\r\n%s\r\n0 ;a\r\n\r\n' % (len(body), body)),
     "expect": lambda body: (
         post(b"Expect: 100-continue", length(len(body))), body),
     "upgrade": lambda body: (

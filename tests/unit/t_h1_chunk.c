@@ -92,7 +92,7 @@ a_size_beyond_max_body_is_refused_with_its_line(void **state)
 		{ "7fffffffffffffff\r\n", H1_BODY_TOO_LONG },
 		{ "3\r\nabc\r\n3\r\n", H1_BODY_TOO_LONG },
 		{ "3\r\nabc\r\n7fffffffffffffff\r\n", H1_BODY_TOO_LONG },
-		{ "6 \r\n", H1_BAD_CHUNK_SIZE },
+		{ "6 \r\n", H1_BAD_CHUNK_EXT },
 	};
 
 	(void)state;
@@ -111,7 +111,7 @@ a_size_beyond_max_body_is_refused_with_its_line(void **state)
 static enum h1_result
 extended(size_t before, unsigned chunks, unsigned *taken)
 {
-	static const char chunk[] = "1;123456789\r\nx\r\n";
+	static const char chunk[] = "1;12345678\r\nx\r\n";
 	char first[400];
 	struct h1_chunk c;
 	char out[400];
@@ -143,6 +143,46 @@ extensions_without_end_are_refused(void **state)
 	assert_int_equal(n, 37);
 	assert_int_equal(extended(256, 1000, &n), H1_CHUNK_EXT_TOO_LONG);
 	assert_int_equal(n, 40);
+}
+
+/* RFC 9112 7.1.1, RFC 9110 5.6.3: a recipient MUST parse it. */
+static void
+bad_whitespace_is_taken_where_the_grammar_has_it(void **state)
+{
+	static const char *const sizes[] = { "1 ;a", "1\t;a", "1 \t ; \t a",
+		"1;a ;b", "1;a =b", "1;a= b", "1 ; a = b ; c = \"d\" ; e",
+		"1;a=\"b\" ;c", "1;a=\" \t;=\\\"\\\\\\ \xff\"", "1;a=\"\"",
+		"1;!#$%&'*+-.^_`|~09azAZ=b" };
+	char in[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		int n = snprintf(in, sizeof in, "%s\r\nx\r\n0 ; z\r\n\r\n",
+		    sizes[i]);
+
+		expect((struct str){ in, (size_t)n }, H1_OK, STR("x"));
+	}
+}
+
+/* What the grammar has not is where two servers may find two ends. */
+static void
+an_extension_that_is_none_is_refused(void **state)
+{
+	static const char *const sizes[] = { "1 \r\n", "1\t\r\n", "1 1\r\n",
+		"1 a\r\n", "1;\r\n", "1; \r\n", "1;;a\r\n", "1;a;\r\n",
+		"1;a \r\n", "1;a=\r\n", "1;a= \r\n", "1;a=b \r\n", "1;a b\r\n",
+		"1;a=b c\r\n", "1;a=b=c\r\n", "1;=b\r\n", "1;a=\"b\r\n",
+		"1;a=\"b\\\"\r\n", "1;a=\"b\"c\r\n", "1;a=\"b\" \r\n",
+		"1;a=b\"c\"\r\n", "1;\"a\"\r\n", "1;a(\r\n", "1;a=@\r\n",
+		"1;a\xff\r\n", "1;a\n", "1;a=\"\n", "1;a=\"\\\n", "1;a=\"\r\n",
+		"1;a=\"\\\r", "1;a\x01\r\n", "1;a=\"\x7f\"\r\n", "1 ;\va\r\n" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+		expect((struct str){ sizes[i], strlen(sizes[i]) },
+		    H1_BAD_CHUNK_EXT, STR(""));
+	expect(STR("1;a\0"), H1_BAD_CHUNK_EXT, STR(""));
+	expect(STR("1 ;a\rb"), H1_BARE_CR, STR(""));
 }
 
 static void
@@ -249,6 +289,8 @@ an_extension_is_bounded(void **state)
 	expect((struct str){ in, (size_t)n }, H1_OK, STR("ab"));
 	n = snprintf(in, sizeof in, "1;%0*d", H1_CHUNK_EXT_BYTES, 0);
 	expect((struct str){ in, (size_t)n }, H1_CHUNK_EXT_TOO_LONG, STR(""));
+	n = snprintf(in, sizeof in, "1%*s", H1_CHUNK_EXT_BYTES + 1, ";");
+	expect((struct str){ in, (size_t)n }, H1_CHUNK_EXT_TOO_LONG, STR(""));
 }
 
 static void
@@ -292,6 +334,9 @@ main(void)
 		cmocka_unit_test(
 		    a_size_beyond_max_body_is_refused_with_its_line),
 		cmocka_unit_test(extensions_without_end_are_refused),
+		cmocka_unit_test(
+		    bad_whitespace_is_taken_where_the_grammar_has_it),
+		cmocka_unit_test(an_extension_that_is_none_is_refused),
 		cmocka_unit_test(what_follows_the_body_is_not_taken),
 		cmocka_unit_test(a_body_is_decoded_in_its_own_place),
 		cmocka_unit_test(a_full_output_stops_the_input),

@@ -10,8 +10,8 @@
 #define MAX_DIGITS 16
 
 /*
- *   SIZE     1*HEXDIG      ';' EXT, CR SIZE_LF
- *   EXT      vchar         CR SIZE_LF
+ *   SIZE     1*HEXDIG      an extension, or CR SIZE_LF
+ *   EXT_*    extensions    see ext_next
  *   SIZE_LF  LF            DATA, or TRAILER after a size of 0
  *   DATA     left bytes    DATA_CR
  *   DATA_CR, DATA_LF       CRLF, then SIZE
@@ -23,7 +23,15 @@
  */
 enum {
 	SIZE,
-	EXT,
+	EXT_END,      /* BWS: only ";" may follow */
+	EXT_BEGIN,    /* BWS before a name */
+	EXT_NAME,     /* token */
+	EXT_NAME_END, /* BWS behind it */
+	EXT_EQUALS,   /* BWS before a value */
+	EXT_TOKEN,    /* a value */
+	EXT_QUOTED,   /* a value in quotes */
+	EXT_PAIR,     /* behind a backslash in it */
+	EXT_UNQUOTED, /* behind it */
 	SIZE_LF,
 	DATA,
 	DATA_CR,
@@ -34,6 +42,51 @@ enum {
 	VALUE_LF,
 	END_LF,
 	DONE
+};
+
+/* Kinds of bytes in an extension. */
+enum {
+	KIND_BWS,
+	KIND_SEMICOLON,
+	KIND_EQUALS,
+	KIND_TCHAR,
+	KIND_OTHER, /* stands for itself within quotes, as the above do */
+	KIND_QUOTE,
+	KIND_BACKSLASH,
+	KIND_CR,
+	KIND_COUNT
+};
+
+/*
+ * RFC 9112 7.1.1: *( BWS ";" BWS name [ BWS "=" BWS value ] ), a value being a
+ * token or a quoted-string (RFC 9110 5.6.4).  0: not here; neither CR nor LF is
+ * within quotes, where some would end the line and others not.
+ */
+static const uint8_t ext_next[][KIND_COUNT] = {
+	[EXT_END] = { [KIND_BWS] = EXT_END, [KIND_SEMICOLON] = EXT_BEGIN },
+	[EXT_BEGIN] = { [KIND_BWS] = EXT_BEGIN, [KIND_TCHAR] = EXT_NAME },
+	[EXT_NAME] = { [KIND_BWS] = EXT_NAME_END,
+	    [KIND_SEMICOLON] = EXT_BEGIN,
+	    [KIND_EQUALS] = EXT_EQUALS,
+	    [KIND_TCHAR] = EXT_NAME,
+	    [KIND_CR] = SIZE_LF },
+	[EXT_NAME_END] = { [KIND_BWS] = EXT_NAME_END,
+	    [KIND_SEMICOLON] = EXT_BEGIN,
+	    [KIND_EQUALS] = EXT_EQUALS },
+	[EXT_EQUALS] = { [KIND_BWS] = EXT_EQUALS,
+	    [KIND_QUOTE] = EXT_QUOTED,
+	    [KIND_TCHAR] = EXT_TOKEN },
+	[EXT_TOKEN] = { [KIND_BWS] = EXT_END,
+	    [KIND_SEMICOLON] = EXT_BEGIN,
+	    [KIND_TCHAR] = EXT_TOKEN,
+	    [KIND_CR] = SIZE_LF },
+	[EXT_QUOTED] = { [KIND_BWS... KIND_OTHER] = EXT_QUOTED,
+	    [KIND_QUOTE] = EXT_UNQUOTED,
+	    [KIND_BACKSLASH] = EXT_PAIR },
+	[EXT_PAIR] = { [KIND_BWS... KIND_BACKSLASH] = EXT_QUOTED },
+	[EXT_UNQUOTED] = { [KIND_BWS] = EXT_END,
+	    [KIND_SEMICOLON] = EXT_BEGIN,
+	    [KIND_CR] = SIZE_LF },
 };
 
 void
@@ -66,6 +119,48 @@ hex_value(char b)
 	return b >= 'a' && b <= 'f' ? b - 'a' + 10 : -1;
 }
 
+/* RFC 9112 7.1.1.  Else a body of small chunks is mostly what nobody looks at,
+ * and never ends. */
+static bool
+ext_in_share(const struct h1_chunk *c)
+{
+	return c->ext_total <= c->max_head + c->announced / H1_CHUNK_EXT_SHARE;
+}
+
+static int
+ext_kind(char b)
+{
+	switch (b) {
+	case ' ':
+	case '\t': return KIND_BWS;
+	case ';': return KIND_SEMICOLON;
+	case '=': return KIND_EQUALS;
+	case '"': return KIND_QUOTE;
+	case '\\': return KIND_BACKSLASH;
+	case '\r': return KIND_CR;
+	default: break;
+	}
+	if (field_tchar[(unsigned char)b])
+		return KIND_TCHAR;
+	return field_vchar[(unsigned char)b] ? KIND_OTHER : -1;
+}
+
+static enum h1_result
+ext_byte(struct h1_chunk *c, char b)
+{
+	int kind = ext_kind(b);
+
+	if (kind < 0 || ext_next[c->state][kind] == 0)
+		return H1_BAD_CHUNK_EXT;
+	c->state = ext_next[c->state][kind];
+	if (c->state == SIZE_LF)
+		return H1_MORE;
+	c->ext_total++;
+	return ++c->ext_bytes <= H1_CHUNK_EXT_BYTES && ext_in_share(c) ?
+	    H1_MORE :
+	    H1_CHUNK_EXT_TOO_LONG;
+}
+
 static enum h1_result
 size_byte(struct h1_chunk *c, char b)
 {
@@ -79,34 +174,17 @@ size_byte(struct h1_chunk *c, char b)
 		c->digits++;
 		return H1_MORE;
 	}
-	if (c->digits == 0 || (b != ';' && b != '\r'))
+	if (c->digits == 0)
 		return H1_BAD_CHUNK_SIZE;
 	c->ext_bytes = 0;
-	c->state = b == ';' ? EXT : SIZE_LF;
-	return H1_MORE;
-}
-
-/* RFC 9112 7.1.1.  Else a body of small chunks is mostly what nobody looks at,
- * and never ends. */
-static bool
-ext_in_share(const struct h1_chunk *c)
-{
-	return c->ext_total <= c->max_head + c->announced / H1_CHUNK_EXT_SHARE;
-}
-
-static enum h1_result
-ext_byte(struct h1_chunk *c, char b)
-{
 	if (b == '\r') {
 		c->state = SIZE_LF;
 		return H1_MORE;
 	}
-	if (!field_vchar[(unsigned char)b])
-		return H1_BAD_CHUNK_EXT;
-	c->ext_total++;
-	return ++c->ext_bytes < H1_CHUNK_EXT_BYTES && ext_in_share(c) ?
-	    H1_MORE :
-	    H1_CHUNK_EXT_TOO_LONG;
+	if (b != ';' && b != ' ' && b != '\t')
+		return H1_BAD_CHUNK_SIZE;
+	c->state = EXT_END;
+	return ext_byte(c, b);
 }
 
 static enum h1_result
@@ -224,7 +302,7 @@ line_byte(struct h1_chunk *c, char b)
 		return H1_TRAILERS_TOO_LONG;
 	switch (c->state) {
 	case SIZE: return size_byte(c, b);
-	case EXT: return ext_byte(c, b);
+	case EXT_END ... EXT_UNQUOTED: return ext_byte(c, b);
 	case SIZE_LF: return size_lf_byte(c, b);
 	case DATA_CR: return expect_byte(c, b, '\r', DATA_LF);
 	case DATA_LF: return expect_byte(c, b, '\n', SIZE);

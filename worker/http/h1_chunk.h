@@ -1,4 +1,6 @@
-/* The chunked transfer coding, RFC 9112 7.1, decoded incrementally.  Pure. */
+/* The chunked transfer coding, RFC 9112 7.1, decoded incrementally.  Pure.
+ * Extensions are checked and ignored; whitespace stands where the grammar has
+ * it (7.1.1), so not between a size and the end of its line. */
 #ifndef WORKER_HTTP_H1_CHUNK_H
 #define WORKER_HTTP_H1_CHUNK_H
 
@@ -8,7 +10,8 @@
 #include "worker/http/h1_parse.h"
 
 enum {
-	H1_CHUNK_EXT_BYTES = 256, /* of one chunk at most -> 400 */
+	/* of one chunk at most, with whitespace and ";" -> 400 */
+	H1_CHUNK_EXT_BYTES = 256,
 	/* of all chunks: as much as a head, and a byte for each so many of the
 	 * body; signed chunks have less -> 400 */
 	H1_CHUNK_EXT_SHARE = 8,
@@ -19,7 +22,7 @@ struct h1_chunk {
 	uint64_t body_left;     /* that the chunks still to come may have */
 	uint64_t announced;     /* by the chunk sizes so far */
 	uint64_t ext_total;     /* bytes of all chunk extensions */
-	uint32_t ext_bytes;     /* of the chunk extension in work */
+	uint32_t ext_bytes;     /* of the extensions of the chunk in work */
 	uint32_t trailer_bytes; /* of all trailer lines */
 	uint32_t n_trailers;
 	uint32_t max_head, max_trailers;
