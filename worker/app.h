@@ -46,6 +46,8 @@ struct pf_app {
 	struct habit habit;
 	char *fail_text; /* what pf_host.fail was told; NULL: nothing */
 	struct setting_text *setting_texts; /* that pf_host.setting gave out */
+	/* It was told that 204 and 304 have no body; handlers say so. */
+	atomic_bool told_bodiless;
 };
 
 struct apps {

@@ -17,10 +17,9 @@
 #include "worker/runner.h"
 #include "worker/sandbox.h"
 
-#define LINE_BYTES    768
-#define TARGET_LOGGED 256
-#define STACK_BYTES   65536 /* of a signal handler */
-#define FRAMES_MAX    64
+#define LINE_BYTES  768
+#define STACK_BYTES 65536 /* of a signal handler */
+#define FRAMES_MAX  64
 
 #ifndef SYS_SECCOMP
 #define SYS_SECCOMP 1 /* <signal.h> does not say it */
@@ -93,7 +92,7 @@ static void
 put_request(struct line *l, const struct pf_request *r)
 {
 	struct str method = request_str(r, r->head.method);
-	struct str target = request_str(r, r->head.target);
+	struct str target = request_target_logged(r);
 	char made[REQUEST_ID_BYTES];
 	struct str id = request_id(r, made);
 
@@ -102,7 +101,7 @@ put_request(struct line *l, const struct pf_request *r)
 	put_text(l, ", ");
 	put(l, method.p, method.n);
 	put_text(l, " ");
-	put(l, target.p, target.n < TARGET_LOGGED ? target.n : TARGET_LOGGED);
+	put(l, target.p, target.n);
 	put_text(l, ", for ");
 	put_seconds(l, clock_now_ns() - r->run_ns);
 	put_text(l, ", id ");

@@ -115,6 +115,19 @@ request_str(const struct pf_request *r, struct h1_span s)
 	return (struct str){ r->buf + s.at, s.n };
 }
 
+/* Its target for the error log: a longer one would leave no room for what is
+ * said of it. */
+#define TARGET_LOGGED 256
+static inline struct str
+request_target_logged(const struct pf_request *r)
+{
+	struct str s = request_str(r, r->head.target);
+
+	if (s.n > TARGET_LOGGED)
+		s.n = TARGET_LOGGED;
+	return s;
+}
+
 /* In the thread that runs it: calls the module. */
 void request_run(struct pf_request *, void *thread_state);
 /* Then, for whoever waits for that.  true: the request is complete (the caller

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from prefork import ini, run
+from prefork import LEVELS, ini, run
 from testmods import connected, is_reset, module, outside_sandbox
 
 
@@ -84,6 +84,8 @@ def test_a_response_that_is_not_whole_cuts_the_connection(wrong, how):
     ("GET", 204), ("GET", 304), ("HEAD", 200), ("HEAD", 204), ("HEAD", 304)])
 def test_no_body_is_sent_where_none_may_be(wrong, method, status):
     """By none of the five ways to send one; what follows is in step."""
+    if method == "GET":
+        wrong.allow("left out, here and from now on")
     with wrong.connect() as c:
         for way in range(1, 6):
             r = c.get(f"/?bodiless={status}&way={way}", method=method)
@@ -92,6 +94,27 @@ def test_no_body_is_sent_where_none_may_be(wrong, method, status):
                 assert r["Content-Length"] is r["Transfer-Encoding"] is None
             assert c.buffer == b"" and not r.closes
             assert c.get("/?fd").body == b"body_fd -8\n"
+
+
+@pytest.mark.parametrize("way", range(1, 6))
+def test_a_body_of_204_or_304_is_told_once_by_each_worker(start, way):
+    """Of HEAD it is not: that handlers treat it as GET is no mistake."""
+    s = start({"server": {"workers": 1}, "app:wrong": module("wrong")},
+              ready=1)
+    s.allow("left out, here and from now on")
+    with s.connect() as c:
+        for status in 200, 204, 304:
+            c.get(f"/?bodiless={status}&way={way}", method="HEAD")
+        for status in [204, 304] * 3:
+            c.get(f"/?bodiless={status}&way={way}&{'x' * 5000}")
+    s.stop()  # all of the log is here
+    told = [x for x in s.log if LEVELS.search(x)]
+    told = [x for x in told if "left out" in x]
+    assert len(told) == 1 and told[0].endswith(
+        f": app wrong: GET /?bodiless=204&way={way}&" + "x" * (
+            256 - len(f"/?bodiless=204&way={way}&"))
+        + ": a response of status 204 has no body: left out, here and from "
+          "now on")
 
 
 def test_no_response_at_all_is_500(wrong):

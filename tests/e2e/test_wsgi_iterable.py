@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from wsgi import app
+from prefork import LEVELS
+from wsgi import Web, app
 
 CUT = (EOFError, ConnectionResetError)
 
@@ -269,6 +270,7 @@ def test_head_of_an_endless_body_ends(web):
 @pytest.mark.parametrize("kind", ["listed", "iterated"])
 @pytest.mark.parametrize("blocks", [[], [b""], [b"what should not be here"]])
 def test_204_and_304_have_no_body(web, status, kind, blocks):
+    web.fails("has no body: left out")
     with web.connect() as c:
         r = c.get(web.target(kind, status=status, headers=[],
                              **{"return": blocks}))
@@ -280,6 +282,7 @@ def test_204_and_304_have_no_body(web, status, kind, blocks):
 
 
 def test_204_has_no_length_though_its_application_gives_one(web):
+    web.fails("has no body: left out")
     with web.connect() as c:
         for kind in "listed", "iterated":
             r = c.get(web.target(kind, status="204 No Content",
@@ -287,6 +290,23 @@ def test_204_has_no_length_though_its_application_gives_one(web):
                                  **{"return": [b"six"]}))
             assert (r.status, r["Content-Length"]) == (204, None)
             assert c.get(web.target("pid")).status == 200
+
+
+def test_a_body_of_204_or_304_is_told_once_by_each_worker(start):
+    s = start({"server": {"workers": 1, "threads": 4}, "app:a": app()},
+              ready=1)
+    s.allow("has no body: left out")
+    web = Web(s, s.address, 4)
+    with s.connect() as c:
+        for kind in "listed", "iterated":
+            for status in "204 No Content", "304 Not Modified", "200 OK":
+                for method in "HEAD", "GET", "POST":
+                    c.get(web.target(kind, status=status,
+                                     **{"return": [b"six", b"six"]}), method)
+    s.stop()  # all of the log is here
+    told = [x for x in s.log if LEVELS.search(x) and "left out" in x]
+    assert len(told) == 1
+    assert ": GET /listed?" in told[0] and " status 204 has no" in told[0]
 
 
 def test_304_may_tell_the_length_of_what_it_does_not_send(bare):

@@ -13,9 +13,6 @@
 #include "worker/report.h"
 #include "worker/request.h"
 
-/* Bytes of a target in the error log. */
-#define TARGET_LOGGED 256
-
 static struct pf_request *
 request_of(struct deadline *d)
 {
@@ -215,7 +212,7 @@ h1_handler_late(struct deadline *d, void *app)
 	struct worker *w = r->worker;
 	struct conn *c = r->conn;
 	struct str method = request_str(r, r->head.method);
-	struct str target = request_str(r, r->head.target);
+	struct str target = request_target_logged(r);
 	double s = (double)(clock_now_ns() - r->run_ns) / 1e9;
 	char made[REQUEST_ID_BYTES];
 	struct str id = request_id(r, made);
@@ -223,8 +220,7 @@ h1_handler_late(struct deadline *d, void *app)
 
 	(void)app;
 	log_warnx("app %s: %.*s %.*s runs for %.1f s: request_timeout, id %.*s",
-	    r->app->settings->name, (int)method.n, method.p,
-	    (int)(target.n < TARGET_LOGGED ? target.n : TARGET_LOGGED),
+	    r->app->settings->name, (int)method.n, method.p, (int)target.n,
 	    target.p, s, (int)id.n, id.p);
 	if ((atomic_load(&r->phase) & REQUEST_RETURNED) == 0)
 		handler_stuck(r);

@@ -193,6 +193,25 @@ outgoing_send(struct pf_request *r, struct outgoing *o, enum gate_order order)
 	return result;
 }
 
+/* RFC 9110 15.3.5, 15.4.5: these have none, whoever asks.  Of a HEAD request
+ * that is no mistake: a handler may treat it as GET, so that the length of the
+ * body is known (9.3.2). */
+static void
+body_left_out(struct pf_request *r, int64_t n)
+{
+	unsigned status = r->response.status;
+	struct str method = request_str(r, r->head.method);
+	struct str target = request_target_logged(r);
+
+	if (n == 0 || r->head.method_id == H1_METHOD_HEAD ||
+	    atomic_exchange(&r->app->told_bodiless, true))
+		return;
+	log_warnx("app %s: %.*s %.*s: a response of status %u has no body: "
+		  "left out, here and from now on",
+	    r->app->settings->name, (int)method.n, method.p, (int)target.n,
+	    target.p, status);
+}
+
 /* What of a write the client may see: PF_OK, or why none of it. */
 static int
 write_check(struct pf_request *r, int64_t n)
@@ -245,6 +264,8 @@ response_write(struct pf_request *r, const pf_buf *bufs, size_t n,
 		bufs_release(bufs, n);
 		return result;
 	}
+	if (r->response.bodiless)
+		body_left_out(r, (int64_t)size);
 	r->response.written += (int64_t)size;
 	if (end && r->response.length > r->response.written)
 		end = false; /* short: response_end() below says so */
@@ -304,6 +325,8 @@ response_sendfile(struct pf_request *r, int fd, int64_t offset, int64_t length,
 	    offset < 0 || length < 0 ? PF_EINVAL : write_check(r, length);
 
 	if (result == PF_OK) {
+		if (r->response.bodiless)
+			body_left_out(r, length);
 		r->response.written += length;
 		if (end && r->response.length <= r->response.written)
 			r->response.ended = true;
@@ -321,7 +344,7 @@ static void
 log_short(const struct pf_request *r)
 {
 	struct str method = request_str(r, r->head.method);
-	struct str target = request_str(r, r->head.target);
+	struct str target = request_target_logged(r);
 
 	log_warnx("app %s: response to %.*s %.*s is %lld bytes short of its "
 		  "Content-Length; connection cut",
@@ -408,6 +431,8 @@ response_respond(struct pf_request *r, unsigned status,
 	if (h.room + size <= SMALL_BYTES) {
 		response_begin(r, &h, h.length >= 0 ? h.length : (int64_t)size);
 		r->response.written = (int64_t)size;
+		if (r->response.bodiless)
+			body_left_out(r, (int64_t)size);
 		result = respond_small(r, &h, bufs, n_bufs);
 	} else {
 		result = response_start(r, status, (pf_str){ 0 }, headers, n,
