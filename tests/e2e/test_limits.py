@@ -323,3 +323,25 @@ def test_a_response_that_closes_does_not_destroy_itself(start, hold):
         r = c.response()
         assert r.body == b"through" and r.closes
         c.closed()
+
+
+@pytest.mark.parametrize("head", [
+    "POST / HTTP/1.0\r\nContent-Length: 4\r\n\r\nbody",
+    "GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
+], ids=["1.0", "close"])
+def test_what_is_sent_behind_the_last_request_destroys_no_response(
+        start, hold, head):
+    """RFC 9112 9.6: nor when it is the client that wanted to close (2.2: some
+    send a CRLF too many)."""
+    s = start({"server": {"workers": 1, "threads": 4},
+               "app:gate": hold.app()}, ready=1)
+    with s.connect() as c:
+        c.send(head)
+        s.wait("inside 1")
+        c.send("\r\n")
+        for _ in range(2):  # the loop turns, and sees it
+            s.get("/?now")
+        hold.let()
+        r = c.response()
+        assert r.body == b"through" and r.closes
+        c.closed()

@@ -343,12 +343,15 @@ h1_log_response(const struct pf_request *r)
 
 /* May closing send a reset, because bytes of the client are unread, or come?
  * One that does not know that this answer is the last may have sent its next
- * request already. */
+ * request already.  One that asked for it may have sent more all the same,
+ * which stopped the watcher: h1_readable(). */
 static bool
-close_resets(const struct pf_request *r)
+close_resets(struct conn *c, const struct pf_request *r)
 {
+	bool watched = ev_is_active(&c->io) && (c->io.events & EV_READ) != 0;
+
 	return r->linger || r->rest_n > 0 || !r->body.complete ||
-	    r->head.keepalive;
+	    r->head.keepalive || (!watched && conn_has_bytes(c));
 }
 
 /* All of the response is with the kernel. */
@@ -363,7 +366,7 @@ response_sent(struct conn *c, struct pf_request *r)
 	} else if (r->body.complete && !close) {
 		h1_next_request(c, r);
 	} else if (close || r->continue_wanted || r->body.error != 0) {
-		if (close_resets(r))
+		if (close_resets(c, r))
 			conn_linger(c);
 		else
 			conn_end(c);
