@@ -54,6 +54,18 @@ def test_interim_responses(wrong):
         assert c.head().status == 200, "103 to a client of HTTP/1.0"
 
 
+def test_continue_is_said_to_who_waits_for_it_behind_start(start):
+    """Nothing was sent by start() itself: both would wait for each other."""
+    s = start({"server": {"workers": 1},
+               "app:wrong": module("wrong", stream="yes")}, ready=1)
+    with s.connect() as c:
+        c.request("/?started", method="POST", Content_Length=4,
+                  Expect="100-continue")
+        assert c.head().status == 100
+        c.send("body")
+        assert lines(c.response().body) == {"read": 4}
+
+
 def test_a_respond_that_fails_releases_once_and_leaves_the_handle(wrong):
     assert lines(wrong.get("/?failed").body) == {"respond": -6, "released": 1}
 

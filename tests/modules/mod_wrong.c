@@ -12,6 +12,7 @@
  *     ?failed    respond() that must fail; "released N" is how often its
  *                buffer was released
  *     ?fd        body_fd of a request without a file
+ *     ?started   reads the body behind start(): "read N"
  *   answered without a body, whoever asks
  *     ?bodiless=STATUS  sends one all the same, in the way that &way= says:
  *                by 1 respond(), 2 write() of an announced length, 3 of none,
@@ -208,6 +209,24 @@ no_file(pf_request *req)
 }
 
 static void
+started(pf_request *req)
+{
+	struct report r = { .n = 0 };
+	char buf[64];
+	size_t n = 0;
+	int result = PF_OK;
+
+	(void)start(req, -1);
+	while (result == PF_OK) {
+		n += host->read(req, buf, sizeof buf, &result);
+		if (result == PF_AGAIN)
+			result = host->wait_readable(req, -1);
+	}
+	report_add(&r, "read", (int)n);
+	finish_with(req, &r);
+}
+
+static void
 too_long(pf_request *req)
 {
 	(void)start(req, 4);
@@ -346,6 +365,7 @@ static const struct rule {
 	{ "informs", informs },
 	{ "failed", failed_respond },
 	{ "fd", no_file },
+	{ "started", started },
 	{ "long", too_long },
 	{ "twice", end_twice },
 	{ "short", too_short },

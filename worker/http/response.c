@@ -484,7 +484,7 @@ response_continue(struct pf_request *r)
 {
 	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-	if (!r->continue_wanted || r->response.started)
+	if (!r->continue_wanted || r->response.head_sent)
 		return;
 	r->continue_wanted = false;
 	(void)interim_send(r, text, sizeof text - 1);

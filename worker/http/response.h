@@ -39,7 +39,7 @@ int response_respond(pf_request *, unsigned status, const pf_header *, size_t n,
 /* An answer of prefork's own: short text, standard phrase.  retry_after_s 0:
  * no such field. */
 int response_error(pf_request *, unsigned status, unsigned retry_after_s);
-/* Sends "100 Continue" once, if it is wanted and nothing else was sent. */
+/* Sends "100 Continue" once, if it is wanted and no head was sent. */
 void response_continue(pf_request *);
 
 #endif
