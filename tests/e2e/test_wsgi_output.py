@@ -54,6 +54,16 @@ def test_a_traceback_is_whole_and_names_its_request(web):
             rf"LookupError: on purpose: n{n}", text)
 
 
+def test_an_exception_with_bytes_of_a_request_forges_no_line(web):
+    mark = web.fails("exception in the application", "forged$")
+    forged = "2026-01-01 00:00:00.000 +0000 [error] worker 0 (1): forged"
+    web.get("fails", id=f"a\r\x1b[31m\x9b\x00\n{forged}\nend\tend")
+    web.server.wait(r"^  2026-01-01 .* forged$", after=mark)
+    web.server.wait("^end\tend$", after=mark)
+    assert web.server.wait("on purpose: a", after=mark).string == (
+        r"LookupError: on purpose: a\x0d\x1b[31m\x9b\x00")
+
+
 def test_tracebacks_of_many_threads_are_whole(wsgi_servers):
     web = Web(wsgi_servers.get(8), wsgi_servers.address(8, False), 8)
     mark = web.fails("exception in the application")

@@ -131,10 +131,19 @@ def after_fork_child():
     threading.main_thread()._set_native_id()
 
 
+# But newline and tab.
+CONTROLS = {c: f"\\x{c:02x}" for c in (*range(9), *range(11, 32),
+                                       *range(127, 160))}
+
+
 def log_exception(kind, value, trace):
-    """One write, so that the lines of two threads do not mix."""
+    """One write, so that the lines of two threads do not mix.  What the message
+    has from a request cannot pass for a line of the log's own."""
+    import re
     import traceback
-    errors.write("".join(traceback.format_exception(kind, value, trace)))
+    text = "".join(traceback.format_exception(kind, value, trace))
+    text = re.sub(r"(?m)^(?=\d{4}-\d\d-\d\d )", "  ", text)
+    errors.write(text.translate(CONTROLS))
 
 
 # ---- finding the application -----------------------------------------------
