@@ -260,6 +260,18 @@ def test_head_has_the_headers_of_get_and_no_body(web, kind, headers):
         assert get[name] == head[name]
 
 
+@pytest.mark.parametrize("kind", ["listed", "iterated"])
+@pytest.mark.parametrize("blocks", [[], [b""]])
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+def test_an_empty_answer_to_head_says_no_length_of_gets(
+        web, kind, blocks, status):
+    """RFC 9110 8.6: the length of GET's body, or none."""
+    with web.connect() as c:
+        target = web.target(kind, status=status, **{"return": blocks})
+        assert c.get(target, "HEAD")["Content-Length"] is None
+        assert c.get(target)["Content-Length"] == "0"
+
+
 def test_head_of_an_endless_body_ends(web):
     name = web.id()
     assert web.get("endless", method="HEAD", id=name).status == 200

@@ -4,6 +4,16 @@
 
 #include "python.h"
 
+/* Of a body of `size` bytes; -1: not known, since an empty answer to HEAD says
+ * nothing about GET's. */
+static int64_t
+length_of(const struct start_response *s, int64_t size)
+{
+	if (size == 0 && (py.host->info(s->request)->flags & PF_RF_HEAD) != 0)
+		return -1;
+	return size;
+}
+
 /* ---- lists -------------------------------------------------------------- */
 
 /* What a list or tuple holds now: another thread may change a list while its
@@ -50,7 +60,8 @@ result_in_one_go(PyObject *result, const struct start_response *s,
 		return false;
 	go->owner = snapshot(result);
 	if (go->owner != NULL && take_blocks(go) &&
-	    (s->length < 0 || s->length == go->size))
+	    (s->length < 0 ? length_of(s, go->size) >= 0 :
+			     s->length == go->size))
 		return true;
 	PyErr_Clear(); /* no memory: the long way may do with less */
 	Py_CLEAR(go->owner);
@@ -78,7 +89,7 @@ send_tuple(PyObject *tuple, struct start_response *s)
 	}
 	for (Py_ssize_t i = 0; i < n; i++)
 		bufs[i] = buf_of(PyTuple_GET_ITEM(tuple, i));
-	result = start_commit(s, size);
+	result = start_commit(s, length_of(s, size));
 	if (result == 0)
 		result = start_write(s, bufs, (size_t)n);
 	PyMem_Free(bufs);
@@ -174,15 +185,9 @@ send_any(PyObject *result, struct start_response *s)
 int
 result_send(PyObject *result, struct start_response *s)
 {
-	bool is_head;
-
 	if (send_any(result, s) < 0)
 		return -1;
-	if (s->committed)
-		return 0;
-	/* no body: of HEAD's, this says nothing about GET's */
-	is_head = (py.host->info(s->request)->flags & PF_RF_HEAD) != 0;
-	return start_commit(s, is_head ? -1 : 0);
+	return s->committed ? 0 : start_commit(s, length_of(s, 0));
 }
 
 /* ---- the end ------------------------------------------------------------ */
