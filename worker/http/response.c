@@ -33,7 +33,9 @@ stream_failed(struct pf_request *r)
 	return failed;
 }
 
-/* A client of HTTP/1.1 can be told chunk by chunk, an older one by closing. */
+/* A client of HTTP/1.1 can be told chunk by chunk, an older one by closing.
+ * One that waits for 100 Continue may send its body all the same, or its next
+ * request: nobody could tell (RFC 9110 10.1.1). */
 static struct response_framing
 framing_of(struct pf_request *r)
 {
@@ -47,7 +49,7 @@ framing_of(struct pf_request *r)
 		p->chunked = f.chunked = http11;
 		p->close |= !http11;
 	}
-	p->close |= !r->keep || stream_failed(r) ||
+	p->close |= !r->keep || r->continue_wanted || stream_failed(r) ||
 	    atomic_load_explicit(&r->worker->retiring, memory_order_relaxed);
 	f.close = p->close;
 	f.say_keepalive = !p->close && !http11;
