@@ -6,12 +6,11 @@ after an accepted one the connection is in step."""
 import pytest
 
 from prefork import ROOT
-from testmods import handler_apps, outside_sandbox
+from testmods import HANDLERS, handler_apps, outside_sandbox
 
 CORPUS = ROOT / "tests/http"
 # Longer ones fill more than one read of the server.
 SPLITS = (None, 1, 7)
-HANDLERS = ("module", "stream", "python", "python_stream", "static")
 # What the parser does does not depend on who answers; so each way of splitting
 # is tried with one of them.
 WAYS = [("module", s) for s in SPLITS] + [

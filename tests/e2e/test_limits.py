@@ -3,7 +3,8 @@ bytes behind it is never served."""
 import pytest
 
 from prefork import PROBE
-from testmods import await_closed, has_owner, is_reset, module, sending
+from testmods import (HANDLERS, await_closed, handler_apps, has_owner, is_reset,
+                      module, outside_sandbox, sending)
 
 APPS = {
     "app:probe": {"type": "module", "target": PROBE},
@@ -230,6 +231,21 @@ def test_a_head_that_is_late_is_408(limited):
         assert c.get("/pid").status == 200
         c.send("G")
         refused(c, 408)
+
+
+@pytest.mark.parametrize("handler", [
+    pytest.param(h, marks=outside_sandbox if "python" in h else ())
+    for h in HANDLERS])
+def test_what_is_late_is_408_whoever_is_behind(start, tmp_path, handler):
+    s = start({"server": {"workers": 1},
+               "http": {"header_timeout": "300ms", "body_timeout": "300ms"},
+               "app:all": handler_apps(tmp_path)[handler]}, ready=1)
+    head = "POST / HTTP/1.1\r\nHost: t\r\n"
+    for late in (head, head + "Content-Length: 5\r\n\r\nhe",
+                 head + "Transfer-Encoding: chunked\r\n\r\n5\r\nhe"):
+        with s.connect() as c:
+            c.send(late)
+            refused(c, 408)
 
 
 def test_header_timeout_counts_from_the_head_s_first_byte(limited):

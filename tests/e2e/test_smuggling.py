@@ -1,13 +1,13 @@
 """Requests hidden in requests: one test for each way that was once possible in
 a server of this kind.  No byte of an attack is ever served as a request of its
 own: the access log, which has a line for each request, never names one."""
+import contextlib
 import re
 
 import pytest
 
-from testmods import handler_apps, module
+from testmods import HANDLERS, handler_apps, module
 
-HANDLERS = ("module", "stream", "python", "python_stream", "static")
 # The request that an attacker wants served to others.
 HIDDEN = b"GET /hidden/%s HTTP/1.1\r\nHost: hidden\r\nX: "
 END = b"y\r\n\r\n"
@@ -273,6 +273,35 @@ def test_an_unread_body_is_not_a_request(start, tmp_path):
     s.stop()
     lines = (tmp_path / "access.log").read_text().splitlines()
     assert hidden_lines(lines) == [] and len(lines) == 5
+
+
+def test_no_client_gets_the_answer_of_another(start):
+    """puma CVE-2020-11077, CVE-2022-23634: of a connection that ended with
+    requests or answers in it, the next had them."""
+    s = start({"server": {"workers": 1}, "app:echo": {
+        "type": "module", "target": "echo.so", "stream": "yes"}}, ready=1)
+
+    def ask(c, name, n):
+        for i in range(n):
+            c.request(f"/{name}/{i}")
+            c.request("/", method="POST", Content_Length=len(name))
+            c.send(name)
+
+    for turn in range(20):
+        with contextlib.ExitStack() as stack:
+            names = [f"client-{turn}-{i}" for i in range(4)]
+            asked = [(stack.enter_context(s.connect()), x) for x in names]
+            left = stack.enter_context(s.connect())
+            ask(left, "left", 30)  # and never reads: a reset, with the stack
+            left.response()
+            for c, name in asked:
+                ask(c, name, 10)
+            left.sock.close()
+            for c, name in asked:
+                for i in range(10):
+                    text = c.response().body.decode()
+                    assert f"path: /{name}/{i}\n" in text and "left" not in text
+                    assert c.response().body.decode() == name
 
 
 def test_a_truncated_body_is_never_complete(start, tmp_path):

@@ -24,6 +24,10 @@ def module(name, mount="/", **more):
             "mount": mount, **more}
 
 
+# Kinds of handlers
+HANDLERS = ("module", "stream", "python", "python_stream", "static")
+
+
 def handler_apps(site):
     """One section for each kind of handler: they answer 200 with the length of
     the body first, but for static, which serves the directory."""
