@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/fd.h"
@@ -30,8 +31,11 @@ upgrade_init(struct upgrade *u)
 void
 upgrade_fini(struct upgrade *u)
 {
-	if (u->pid > 0)
+	if (u->pid > 0) { /* on a busy machine it takes its time to die */
 		kill(-u->pid, SIGKILL);
+		while (waitpid(u->pid, NULL, 0) < 0 && errno == EINTR)
+			continue;
+	}
 	fd_close(&u->out_fd);
 	free(u->program);
 	free(u->from);
