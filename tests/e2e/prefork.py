@@ -372,7 +372,10 @@ class Server:
 
     def wait_exit(self, status=0):
         self.stopped = True
-        self.process.wait(PATIENCE)
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("\n".join(["it does not end:", *self.log]))
         self.reader.join(PATIENCE)
         assert self.process.returncode == status, "\n".join(self.log)
         return self
