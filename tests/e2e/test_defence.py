@@ -108,6 +108,7 @@ def test_a_master_with_few_capabilities_reloads_reopens_and_upgrades(
     s.control("reload", "--wait")
     s.signal(signal.SIGUSR2)
     s.wait("took over", after=mark)
+    s.wait("generation 3 serves", after=mark)
     s.wait(READY, 4, after=mark)
     assert caps_of(s.pid)["CapBnd"] & ~MASTERS_MASK == 0
     s.stop()

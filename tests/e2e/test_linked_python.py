@@ -10,6 +10,7 @@ import pytest
 from prefork import BINARY, BUILD, PROBE, READY, SANITIZED, Client, run
 from test_systemd import passed
 from test_upgrade import upgrade
+from upgrades import only_generation
 
 MODULE = "python%d.%d.so" % sys.version_info[:2]
 LINKED = BUILD / ("prefork-" + MODULE.removesuffix(".so"))
@@ -102,6 +103,7 @@ def test_a_reload_that_brings_python_loads_the_module(start, place):
     s.control("reload", "--wait")
     assert s.get("/").body == b"nothing"
     assert program_of(s.pid) == BINARY
+    only_generation(s, 2)
     assert all(map(maps_libpython, s.workers()))
 
 
