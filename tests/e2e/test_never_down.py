@@ -294,9 +294,9 @@ def test_a_stopped_worker_that_goes_on_is_not_killed(start):
 
 
 def test_an_idle_server_pokes_and_nobody_is_stalled(start):
-    s = start({"server": {"stall_timeout": "200ms", "max_lifetime": "2s",
+    s = start({"server": {"stall_timeout": "1s", "max_lifetime": "5s",
                           "max_requests_jitter": 0}})
-    s.wait(ASKS, 2)  # ten times the timeout, and not a request
+    s.wait(ASKS, 2)  # five times the timeout, and not a request
     assert not s.matches("stands still")
 
 
