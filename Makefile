@@ -46,7 +46,7 @@ CONF_C := \
   conf/apps.c conf/assign.c conf/bind.c conf/cpus.c conf/docs.c conf/ini.c \
   conf/load.c conf/load_environment.c conf/load_file.c conf/load_option.c \
   conf/load_target.c conf/mistake.c conf/print.c conf/runtime.c \
-  conf/suggest.c conf/table.c conf/trust.c conf/types_number.c \
+  conf/section.c conf/suggest.c conf/table.c conf/trust.c conf/types_number.c \
   conf/types_proxy.c conf/types_text.c
 
 MASTER_C := \

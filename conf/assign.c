@@ -10,35 +10,6 @@
 #define PAIRS_MAX    256
 #define PAIR_KEY_MAX 64
 
-/* The table's name for a section; NULL: there is none. */
-static const char *
-table_section(const char *section)
-{
-	if (section_app(section) != NULL)
-		return SECTION_APP;
-	for (int i = 0; i < N_SETTINGS; i++) {
-		const struct setting *s = setting_at((enum setting_row)i);
-
-		if (!setting_is_app(s) && strcmp(s->section, section) == 0)
-			return s->section;
-	}
-	return NULL;
-}
-
-const char *
-section_known(const char *name)
-{
-	return table_section(name);
-}
-
-const char *
-section_app(const char *section)
-{
-	size_t n = strlen(APP_PREFIX);
-
-	return strncmp(section, APP_PREFIX, n) == 0 ? section + n : NULL;
-}
-
 /* ---- a key that is not in the table ------------------------------------- */
 
 static const char *
@@ -249,7 +220,7 @@ assign_row(struct loading *l, const struct place *p, const struct assignment *a,
 void
 assign(struct loading *l, const struct place *p, const struct assignment *a)
 {
-	const char *section = table_section(a->section), *why;
+	const char *section = section_known(a->section), *why;
 	const char *name = section_app(a->section);
 	struct app_settings *app = name == NULL ? NULL : app_find(l->st, name);
 	struct pair_list pairs = pair_list_of(l, app);

@@ -3,8 +3,6 @@
 
 #include "conf/ini.h"
 #include "conf/loading.h"
-#include "conf/suggest.h"
-#include "conf/table.h"
 
 #define SECTION_BYTES 64
 
@@ -22,40 +20,6 @@ place_at(unsigned line)
 	    struct place){ .origin = { .kind = ORIGIN_FILE, .line = line } };
 }
 
-static void
-write_sections(FILE *out)
-{
-	const char *before = "";
-
-	fputs("; there are ", out);
-	for (int i = 0; i < N_SETTINGS; i++) {
-		const struct setting *s = setting_at((enum setting_row)i);
-
-		if (!setting_is_app(s) && strcmp(s->section, before) != 0)
-			fprintf(out, "%s[%s]", i > 0 ? ", " : "", s->section);
-		before = s->section;
-	}
-	fputs(" and [app:NAME]", out);
-}
-
-static void
-tell_unknown_section(struct loading *l, const struct place *p, const char *name)
-{
-	struct suggestion s = { .name = NULL };
-	FILE *out = mistake_begin(l, p);
-
-	fprintf(out, "[%s]: no such section", name);
-	for (int i = 0; i < N_SETTINGS; i++)
-		suggest(&s, name, setting_at((enum setting_row)i)->section);
-	if (s.name != NULL && strcmp(s.name, SECTION_APP) == 0)
-		fputs("; did you mean [app:NAME]?", out);
-	else if (s.name != NULL)
-		fprintf(out, "; did you mean [%s]?", s.name);
-	else
-		write_sections(out);
-	mistake_end(l, out);
-}
-
 /* False: it is not a section that may begin here, which was told. */
 static bool
 open_section(struct loading *l, const struct place *p, const char *name)
@@ -64,7 +28,7 @@ open_section(struct loading *l, const struct place *p, const char *name)
 	const struct app_settings *app;
 
 	if (app_name == NULL && section_known(name) == NULL) {
-		tell_unknown_section(l, p, name);
+		section_unknown(l, p, name);
 		return false;
 	}
 	if (app_name == NULL)

@@ -43,9 +43,7 @@ assign_option(struct loading *l, const struct place *p,
 	const char *app = section_app(a->section);
 
 	if (section_known(a->section) == NULL)
-		mistake(l, p,
-		    "no such section; there are server, http, log and "
-		    "app:NAME");
+		section_unknown(l, p, a->section);
 	else if (app == NULL || app_find(l->st, app) != NULL ||
 	    app_add(l, p, a->section) != NULL)
 		assign(l, p, a);

@@ -42,8 +42,14 @@ FILE *mistake_begin_value(struct loading *, const struct place *,
 
 /* assign.c: sets what `a` says, or tells why not. */
 void assign(struct loading *, const struct place *, const struct assignment *);
-/* NULL: `key` is no setting of the section, which was told. */
+
+/* section.c: the table's name for a section; NULL: there is none. */
 const char *section_known(const char *name);
+#define APP_PREFIX "app:"
+/* "app:shop" is "shop"; NULL: it is not the section of an application. */
+const char *section_app(const char *section);
+/* Tells that there is none, and which were meant. */
+void section_unknown(struct loading *, const struct place *, const char *name);
 
 /* apps.c */
 struct app_settings *app_find(const struct settings *, const char *name);
@@ -60,9 +66,5 @@ void load_option(struct loading *, const char *opt);
 /* NULL: that of the process. */
 void load_environment(struct loading *, const char *const *environment);
 void load_target(struct loading *, const char *target);
-
-#define APP_PREFIX "app:"
-/* "app:shop" is "shop"; NULL: it is not the section of an application. */
-const char *section_app(const char *section);
 
 #endif

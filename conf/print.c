@@ -78,9 +78,16 @@ struct printing {
 	FILE *out;
 };
 
+/* Does a line with this key and value fit into a file, once it is printed? */
+static bool
+fits(const char *key, const char *value)
+{
+	return strlen(key) + strlen("=") + strlen(value) <= INI_LINE_BYTES;
+}
+
 /*
  * KEY = VALUE  ; NOTE.  The note has a line of its own when both might not fit
- * into one that loads again, and a line too long for any file is a comment.
+ * into one that loads again, and the blanks around = go when they do not.
  */
 static void
 print_line(const struct printing *p, const char *key, const char *value,
@@ -88,7 +95,6 @@ print_line(const struct printing *p, const char *key, const char *value,
 {
 	const char *file = o->kind == ORIGIN_FILE ? p->st->file : "";
 	size_t n = strlen(key) + strlen(" = ") + strlen(value);
-	bool fits = n <= INI_LINE_BYTES;
 	bool beside = n + NOTE_COLUMN + strlen(file) <= INI_LINE_BYTES;
 	int pad = n < NOTE_COLUMN ? (int)(NOTE_COLUMN - n) : 0;
 
@@ -97,12 +103,47 @@ print_line(const struct printing *p, const char *key, const char *value,
 	else
 		fputs("; ", p->out);
 	print_origin(p->st, o, p->out);
-	if (beside)
-		fputc('\n', p->out);
+	fputc('\n', p->out);
+	if (!beside)
+		fprintf(p->out, "%s%s%s\n", key,
+		    n <= INI_LINE_BYTES ? " = " : "=", value);
+}
+
+/* As print_line(), of what no file can have. */
+static void
+print_comment(const struct printing *p, const char *key, const char *value,
+    const struct origin *o, const char *why)
+{
+	fputs("; ", p->out);
+	print_origin(p->st, o, p->out);
+	fprintf(p->out, ", %s\n;%s = %s\n", why, key, value);
+}
+
+static void
+print_pair(const struct printing *p, const char *key, const char *value,
+    const struct origin *o)
+{
+	if (fits(key, value))
+		print_line(p, key, value, o);
 	else
-		fprintf(p->out, "%s\n%s%s = %s\n",
-		    fits ? "" : ", too long for a line of a file",
-		    fits ? "" : ";", key, value);
+		print_comment(p, key, value, o,
+		    "too long for a line of a file");
+}
+
+/* Which addresses speak the PROXY protocol: of a bind that can be loaded. */
+static void
+print_proxied(const struct printing *p, const char *key, const char *value,
+    const struct origin *o)
+{
+	const struct setting *s = setting_at(ROW_server_bind);
+	char *bind = value_text(p->st, s);
+
+	if (p->st->proxy_protocol.some.n > 0 && bind != NULL &&
+	    !fits(s->key, bind))
+		print_comment(p, key, value, o, "bind is too long for a file");
+	else
+		print_pair(p, key, value, o);
+	free(bind);
 }
 
 static void
@@ -115,7 +156,8 @@ print_row(const struct printing *p, const void *base, const struct setting *s,
 	if (is_auto)
 		fprintf(p->out, "; auto is %u here\n", p->st->workers);
 	if (text != NULL)
-		print_line(p, s->key, text, &origins[s->row]);
+		(s->row == ROW_proxy_protocol ? print_proxied : print_pair)(p,
+		    s->key, text, &origins[s->row]);
 	free(text);
 }
 
@@ -127,7 +169,7 @@ print_pairs(const struct printing *p, const char *prefix,
 
 	for (size_t i = 0; i < n; i++) {
 		snprintf(key, sizeof key, "%s%s", prefix, pairs[i].key);
-		print_line(p, key, pairs[i].value, &pairs[i].origin);
+		print_pair(p, key, pairs[i].value, &pairs[i].origin);
 	}
 }
 

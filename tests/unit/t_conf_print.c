@@ -242,7 +242,7 @@ a_value_too_long_for_a_line_is_printed_as_a_comment(void **state)
 		got = printed(l.st);
 		assert_int_equal(count_long_lines(got, INI_LINE_BYTES), 0);
 		again = assert_loads(got);
-		if (strlen("chdir = ") + n <= INI_LINE_BYTES)
+		if (strlen("chdir=") + n <= INI_LINE_BYTES)
 			assert_string_equal(again.st->chdir, l.st->chdir);
 		else
 			assert_non_null(
@@ -251,6 +251,56 @@ a_value_too_long_for_a_line_is_printed_as_a_comment(void **state)
 		loaded_free(&again);
 		loaded_free(&l);
 	}
+}
+
+/* A full line has no room for the blanks around = that others get. */
+static void
+the_longest_value_of_a_file_is_printed_as_a_line_that_loads(void **state)
+{
+	char target[INI_LINE_BYTES - 6], text[300];
+
+	(void)state;
+	memset(target, 'x', sizeof target - 1);
+	for (size_t n = sizeof target - 1; n > 100; n--) {
+		struct loaded l, again;
+		char *got;
+
+		target[n] = '\0';
+		snprintf(text, sizeof text,
+		    "[app:a]\ntype = static\ntarget=%s\n", target);
+		l = assert_loads(text);
+		got = printed(l.st);
+		again = assert_loads(got);
+		assert_same_settings(l.st, again.st);
+		free(got);
+		loaded_free(&again);
+		loaded_free(&l);
+	}
+}
+
+/* "*" is printed as 0.0.0.0, and what a comment binds is no address of bind. */
+static void
+listeners_of_a_bind_too_long_to_print_are_a_comment_like_it(void **state)
+{
+	struct loaded l =
+	    assert_loads("[server]\nbind = "
+			 "*:1,*:2,*:3,*:4,*:5,*:6,*:7,*:8,*:9,"
+			 "*:11,*:12,*:13,*:14,*:15,*:16,*:17,*:18,*:19\n"
+			 "[proxy]\nprotocol = *:7\n" AN_APP);
+	struct loaded again;
+	char *got;
+
+	(void)state;
+	got = printed(l.st);
+	again = assert_loads(got);
+	assert_non_null(strstr(got,
+	    "; server.ini:2, too long for a line of a file\n;bind = 0"));
+	assert_non_null(strstr(got,
+	    "; server.ini:4, bind is too long for a file\n"
+	    ";protocol = 0.0.0.0:7\n"));
+	free(got);
+	loaded_free(&again);
+	loaded_free(&l);
 }
 
 static void
@@ -388,6 +438,10 @@ main(void)
 		    automatic_workers_are_printed_as_auto_with_their_number),
 		cmocka_unit_test(
 		    a_value_too_long_for_a_line_is_printed_as_a_comment),
+		cmocka_unit_test(
+		    the_longest_value_of_a_file_is_printed_as_a_line_that_loads),
+		cmocka_unit_test(
+		    listeners_of_a_bind_too_long_to_print_are_a_comment_like_it),
 		cmocka_unit_test(a_strange_file_name_cannot_break_the_print),
 		cmocka_unit_test(a_reload_names_what_needs_a_new_start),
 		cmocka_unit_test(
