@@ -90,6 +90,8 @@ parse_tcp4(struct bind_address *a, char *text)
 static const char *
 parse_unix(struct bind_address *a, const char *path)
 {
+	const char *slashes; /* that are taken away when it is read again */
+
 	if (strncmp(path, "//", 2) == 0) /* unix:///run/x, as gunicorn has it */
 		path += 2;
 	if (*path == '\0')
@@ -100,7 +102,9 @@ parse_unix(struct bind_address *a, const char *path)
 		return "the path is longer than 107 bytes";
 	a->kind = BIND_UNIX;
 	a->host = strdup(path);
-	if (a->host == NULL || asprintf(&a->spec, "unix:%s", path) < 0) {
+	slashes = strncmp(path, "//", 2) == 0 ? "//" : "";
+	if (a->host == NULL ||
+	    asprintf(&a->spec, "unix:%s%s", slashes, path) < 0) {
 		a->spec = NULL;
 		return no_memory;
 	}

@@ -30,7 +30,9 @@ static const char ini_head[] =
     "# Check a change with prefork -c server.ini -t; see all values and where\n"
     "# they come from with -T. prefork.ini(5) says more. A line is at most "
     "198\n"
-    "# bytes, begins at the margin, and a ; after a space begins a comment.\n"
+    "# bytes and begins at the margin; a list may go on in indented lines "
+    "below\n"
+    "# a comma at the end of one. A ; after a space begins a comment.\n"
     "# Times are 500ms, 10s, 5m, 2h, 1d; sizes 512, 64k, 16M, 1G.\n";
 
 static const char ini_env[] =

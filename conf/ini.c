@@ -13,6 +13,14 @@ struct reader {
 	void *arg;
 	unsigned line;
 	size_t bytes; /* read so far */
+
+	/* The last pair, which the next line may continue; line 0: none. */
+	struct {
+		unsigned line;
+		char key[INI_LINE_BYTES + 1];
+		char value[INI_VALUE_BYTES + 1];
+		size_t n; /* bytes of the value */
+	} pair;
 };
 
 enum line_kind { LINE_OK, LINE_LONG, LINE_NUL, LINE_NONE };
@@ -60,6 +68,74 @@ is_comment(const char *p)
 	return *p == ';' || *p == '#';
 }
 
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* ---- pairs of several lines ------------------------------------------------
+ */
+
+static void
+end_pair(struct reader *r)
+{
+	if (r->pair.line > 0)
+		r->sink->on_pair(r->arg, r->pair.line, r->pair.key,
+		    r->pair.value);
+	r->pair.line = 0;
+}
+
+/* From inih. */
+static int
+begin_pair(void *arg, const char *section, const char *key, const char *value)
+{
+	struct reader *r = arg;
+
+	(void)section;
+	r->pair.line = r->line;
+	snprintf(r->pair.key, sizeof r->pair.key, "%s", key);
+	snprintf(r->pair.value, sizeof r->pair.value, "%s", value);
+	r->pair.n = strlen(r->pair.value);
+	return 1; /* 0 would be a syntax error; ours are reported already */
+}
+
+static bool
+pair_goes_on(const struct reader *r)
+{
+	return r->pair.line > 0 && r->pair.n > 0 &&
+	    r->pair.value[r->pair.n - 1] == ',';
+}
+
+/* Bytes of the text before blanks and a comment at its end. */
+static size_t
+text_bytes(const char *text)
+{
+	size_t n = 1;
+
+	while (text[n] != '\0' && (text[n] != ';' || !is_blank(text[n - 1])))
+		n++;
+	while (n > 0 && is_blank(text[n - 1]))
+		n--;
+	return n;
+}
+
+/* NULL, or why the pair cannot have this text, too. */
+static const char *
+continue_pair(struct reader *r, const char *text)
+{
+	size_t n = text_bytes(text), room = sizeof r->pair.value - r->pair.n;
+
+	if (1 + n >= room)
+		return "longer than 16 KiB, with the lines above";
+	r->pair.n += (size_t)snprintf(r->pair.value + r->pair.n, room, " %.*s",
+	    (int)n, text);
+	return NULL;
+}
+
+/* ---- lines -----------------------------------------------------------------
+ */
+
 /* NULL, or what is wrong with a header; *name is cut out of buf. */
 static const char *
 check_section(char *buf, char **name)
@@ -89,6 +165,15 @@ check_pair(const char *buf)
 	return NULL;
 }
 
+static const char *
+continue_line(struct reader *r, const char *text)
+{
+	if (!pair_goes_on(r))
+		return "indented: lines begin at the margin, but those below a "
+		       "value that ends in a comma";
+	return continue_pair(r, text);
+}
+
 /* NULL, or what is wrong with the line; sections go to the sink. */
 static const char *
 check_line(struct reader *r, char *buf, enum line_kind kind)
@@ -97,6 +182,8 @@ check_line(struct reader *r, char *buf, enum line_kind kind)
 	const char *what;
 	char *name;
 
+	if (indent == 0 && *buf != '\0' && !is_comment(buf))
+		end_pair(r);
 	if (kind == LINE_NUL)
 		return "a NUL byte";
 	if (is_comment(buf + indent)) {
@@ -107,9 +194,11 @@ check_line(struct reader *r, char *buf, enum line_kind kind)
 		return line_long;
 	if (buf[indent] == '\0')
 		return NULL;
-	if (indent > 0)
-		return "indented: lines begin at the margin and do not "
-		       "continue the one above";
+	if (indent > 0) {
+		what = continue_line(r, buf + indent);
+		*buf = '\0'; /* inih would take it for one more value */
+		return what;
+	}
 	if (*buf != '[')
 		return check_pair(buf);
 	what = check_section(buf, &name);
@@ -155,16 +244,6 @@ read_line(char *buf, int size, void *arg)
 	return buf;
 }
 
-static int
-on_pair(void *arg, const char *section, const char *key, const char *value)
-{
-	struct reader *r = arg;
-
-	(void)section;
-	r->sink->on_pair(r->arg, r->line, key, value);
-	return 1; /* 0 would be a syntax error; ours are reported already */
-}
-
 int
 ini_read(FILE *f, const struct ini_sink *sink, void *arg)
 {
@@ -172,7 +251,8 @@ ini_read(FILE *f, const struct ini_sink *sink, void *arg)
 	int bad_line;
 
 	errno = 0;
-	bad_line = ini_parse_stream(read_line, &r, on_pair, &r);
+	bad_line = ini_parse_stream(read_line, &r, begin_pair, &r);
+	end_pair(&r);
 	if (ferror(f))
 		return -1;
 	if (r.bytes > INI_FILE_BYTES)

@@ -3,17 +3,21 @@
  * by a reader that counts lines and holds back what inih would misread:
  * lines beyond its buffer, indented lines (a second value of the key above),
  * [unterminated (the section before would go on), NUL bytes (the rest of the
- * line is lost), `key: value`.
+ * line is lost), `key: value`.  A value that ends in a comma goes on in the
+ * indented lines below it: only lists outgrow a line, and a mere indentation
+ * may be a mistake.
  */
 #ifndef CONF_INI_H
 #define CONF_INI_H
 
 #include <ini.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 /* inih's buffer less newline and NUL; a CR is taken away before. */
-#define INI_LINE_BYTES (INI_MAX_LINE - 2)
-#define INI_FILE_BYTES (1 << 20)
+#define INI_LINE_BYTES  (INI_MAX_LINE - 2)
+#define INI_VALUE_BYTES (16 << 10)
+#define INI_FILE_BYTES  (1 << 20)
 
 /* What the file says, in its order; strings live until the call returns. */
 struct ini_sink {
@@ -27,5 +31,10 @@ struct ini_sink {
 
 /* 0, or -1 and errno when reading failed; on_mistake is no failure. */
 int ini_read(FILE *, const struct ini_sink *, void *arg);
+
+/* ini_write.c: the lines that are read as this pair.  false: it has a part that
+ * is too long for a line, and cannot be written. */
+bool ini_fits(const char *key, const char *value);
+void ini_write(const char *key, const char *value, FILE *);
 
 #endif

@@ -125,6 +125,7 @@ settings_load(const struct settings_source *src, FILE *errors)
 {
 	struct loading l = { .st = settings_new(src->file),
 		.file = src->file,
+		.opts_name = src->opts_name != NULL ? src->opts_name : "-o",
 		.errors = errors };
 
 	if (l.st == NULL) {

@@ -15,7 +15,8 @@ struct settings_source {
 	FILE *stream;            /* read it instead of opening file; NULL */
 	const char *const *opts; /* SECTION.KEY=VALUE each */
 	size_t n_opts;
-	const char *target; /* NULL: none */
+	const char *opts_name; /* in mistakes; NULL: -o */
+	const char *target;    /* NULL: none */
 	/* NAME=VALUE each, then NULL; NULL: that of the process. */
 	const char *const *environment;
 };
@@ -26,6 +27,10 @@ void settings_free(struct settings **);
 
 /* -T: a server.ini that loads to the same settings, each with its origin. */
 void settings_print(const struct settings *, FILE *);
+
+/* As -o has them, a line each: what loads to the same settings, however long
+ * they are. */
+void settings_print_options(const struct settings *, FILE *);
 
 /* The value of SECTION.KEY, or of app.KEY in this application, as -T prints it
  * but with auto resolved; the caller frees it.  NULL: no such setting, or out

@@ -3,8 +3,7 @@
 
 #include "conf/ini.h"
 #include "conf/loading.h"
-
-#define SECTION_BYTES 64
+#include "conf/table.h"
 
 struct file_loading {
 	struct loading *l;

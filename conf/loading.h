@@ -15,6 +15,7 @@ struct setting;
 struct loading {
 	struct settings *st;
 	const char *file; /* NULL: none */
+	const char *opts_name;
 	FILE *errors;
 	unsigned mistakes;
 	char *text; /* of the mistake being told */
@@ -45,7 +46,6 @@ void assign(struct loading *, const struct place *, const struct assignment *);
 
 /* section.c: the table's name for a section; NULL: there is none. */
 const char *section_known(const char *name);
-#define APP_PREFIX "app:"
 /* "app:shop" is "shop"; NULL: it is not the section of an application. */
 const char *section_app(const char *section);
 /* Tells that there is none, and which were meant. */

@@ -14,8 +14,8 @@ write_place(const struct loading *l, const struct place *p, FILE *out)
 		fputs(": ", out);
 		break;
 	case ORIGIN_OPTION:
-		fprintf(out, "-o%s%s: ", p->text != NULL ? " " : "",
-		    p->text != NULL ? p->text : "");
+		fprintf(out, "%s%s%s: ", l->opts_name,
+		    p->text != NULL ? " " : "", p->text != NULL ? p->text : "");
 		break;
 	case ORIGIN_ENVIRONMENT:
 		fprintf(out, "environment %s: ", p->origin.variable);

@@ -71,79 +71,62 @@ setting_text(const struct settings *st, const struct app_settings *app,
 	return setting_is_app(s) ? value_text(app, s) : value_text(st, s);
 }
 
-/* ---- -T ------------------------------------------------------------------ */
+/* ---- all of them --------------------------------------------------------- */
 
 struct printing {
 	const struct settings *st;
 	FILE *out;
+	bool as_options;
+	char section[SECTION_BYTES];
 };
 
-/* Does a line with this key and value fit into a file, once it is printed? */
-static bool
-fits(const char *key, const char *value)
+static void
+begin_section(struct printing *p, const char *prefix, const char *name)
 {
-	return strlen(key) + strlen("=") + strlen(value) <= INI_LINE_BYTES;
+	bool first = p->section[0] == '\0';
+
+	snprintf(p->section, sizeof p->section, "%s%s", prefix, name);
+	if (!p->as_options)
+		fprintf(p->out, "%s[%s]\n", first ? "" : "\n", p->section);
 }
 
 /*
  * KEY = VALUE  ; NOTE.  The note has a line of its own when both might not fit
- * into one that loads again, and the blanks around = go when they do not.
+ * into one that loads again.
  */
 static void
-print_line(const struct printing *p, const char *key, const char *value,
+print_file_line(const struct printing *p, const char *key, const char *value,
     const struct origin *o)
 {
 	const char *file = o->kind == ORIGIN_FILE ? p->st->file : "";
 	size_t n = strlen(key) + strlen(" = ") + strlen(value);
-	bool beside = n + NOTE_COLUMN + strlen(file) <= INI_LINE_BYTES;
 	int pad = n < NOTE_COLUMN ? (int)(NOTE_COLUMN - n) : 0;
 
-	if (beside)
+	if (n + NOTE_COLUMN + strlen(file) <= INI_LINE_BYTES) {
 		fprintf(p->out, "%s = %s%*s ; ", key, value, pad, "");
-	else
-		fputs("; ", p->out);
-	print_origin(p->st, o, p->out);
-	fputc('\n', p->out);
-	if (!beside)
-		fprintf(p->out, "%s%s%s\n", key,
-		    n <= INI_LINE_BYTES ? " = " : "=", value);
-}
-
-/* As print_line(), of what no file can have. */
-static void
-print_comment(const struct printing *p, const char *key, const char *value,
-    const struct origin *o, const char *why)
-{
+		print_origin(p->st, o, p->out);
+		fputc('\n', p->out);
+		return;
+	}
 	fputs("; ", p->out);
 	print_origin(p->st, o, p->out);
-	fprintf(p->out, ", %s\n;%s = %s\n", why, key, value);
+	if (ini_fits(key, value)) {
+		fputc('\n', p->out);
+		ini_write(key, value, p->out);
+	} else {
+		fprintf(p->out, ", too long for a file\n;%s = %s\n", key,
+		    value);
+	}
 }
 
 static void
-print_pair(const struct printing *p, const char *key, const char *value,
+print_line(const struct printing *p, const char *key, const char *value,
     const struct origin *o)
 {
-	if (fits(key, value))
-		print_line(p, key, value, o);
+	if (p->as_options)
+		fprintf(p->out, "%s.%s=%s\n", p->section, key, value);
 	else
-		print_comment(p, key, value, o,
-		    "too long for a line of a file");
-}
-
-/* Which addresses speak the PROXY protocol: of a bind that can be loaded. */
-static void
-print_proxied(const struct printing *p, const char *key, const char *value,
-    const struct origin *o)
-{
-	const struct setting *s = setting_at(ROW_server_bind);
-	char *bind = value_text(p->st, s);
-
-	if (p->st->proxy_protocol.some.n > 0 && bind != NULL &&
-	    !fits(s->key, bind))
-		print_comment(p, key, value, o, "bind is too long for a file");
-	else
-		print_pair(p, key, value, o);
-	free(bind);
+		print_file_line(p, key, value, o);
 }
 
 static void
@@ -153,11 +136,10 @@ print_row(const struct printing *p, const void *base, const struct setting *s,
 	bool is_auto = s->row == ROW_server_workers && p->st->workers_auto;
 	char *text = is_auto ? strdup("auto") : value_text(base, s);
 
-	if (is_auto)
+	if (is_auto && !p->as_options)
 		fprintf(p->out, "; auto is %u here\n", p->st->workers);
 	if (text != NULL)
-		(s->row == ROW_proxy_protocol ? print_proxied : print_pair)(p,
-		    s->key, text, &origins[s->row]);
+		print_line(p, s->key, text, &origins[s->row]);
 	free(text);
 }
 
@@ -169,36 +151,32 @@ print_pairs(const struct printing *p, const char *prefix,
 
 	for (size_t i = 0; i < n; i++) {
 		snprintf(key, sizeof key, "%s%s", prefix, pairs[i].key);
-		print_pair(p, key, pairs[i].value, &pairs[i].origin);
+		print_line(p, key, pairs[i].value, &pairs[i].origin);
 	}
 }
 
 static void
-print_server(const struct printing *p)
+print_server(struct printing *p)
 {
-	const char *section = "";
-
 	for (int i = 0; i < N_SETTINGS; i++) {
 		const struct setting *s = setting_at((enum setting_row)i);
 
 		if (setting_is_app(s))
 			continue;
-		if (strcmp(section, s->section) != 0) {
-			fprintf(p->out, "%s[%s]\n", *section ? "\n" : "",
-			    s->section);
+		if (strcmp(p->section, s->section) != 0) {
+			begin_section(p, "", s->section);
 			if (strcmp(s->section, "server") == 0)
 				print_pairs(p, "env.", p->st->env,
 				    p->st->n_env);
 		}
-		section = s->section;
 		print_row(p, p->st, s, p->st->origins);
 	}
 }
 
 static void
-print_app(const struct printing *p, const struct app_settings *app)
+print_app(struct printing *p, const struct app_settings *app)
 {
-	fprintf(p->out, "\n[app:%s]\n", app->name);
+	begin_section(p, APP_PREFIX, app->name);
 	for (int i = 0; i < N_SETTINGS; i++) {
 		const struct setting *s = setting_at((enum setting_row)i);
 
@@ -208,14 +186,25 @@ print_app(const struct printing *p, const struct app_settings *app)
 	print_pairs(p, "option.", app->options, app->n_options);
 }
 
+static void
+print_all(struct printing p)
+{
+	print_server(&p);
+	for (size_t i = 0; i < p.st->n_apps; i++)
+		print_app(&p, &p.st->apps[i]);
+}
+
 void
 settings_print(const struct settings *st, FILE *out)
 {
-	const struct printing p = { .st = st, .out = out };
+	print_all((struct printing){ .st = st, .out = out });
+}
 
-	print_server(&p);
-	for (size_t i = 0; i < st->n_apps; i++)
-		print_app(&p, &st->apps[i]);
+void
+settings_print_options(const struct settings *st, FILE *out)
+{
+	print_all(
+	    (struct printing){ .st = st, .out = out, .as_options = true });
 }
 
 /* ---- reload -------------------------------------------------------------- */

@@ -12,7 +12,9 @@ struct setting_type;
 
 enum on_reload { LIVE, RESTART };
 
-#define SECTION_APP "app" /* of the rows that each [app:NAME] has */
+#define SECTION_APP   "app" /* of the rows that each [app:NAME] has */
+#define APP_PREFIX    "app:"
+#define SECTION_BYTES 64 /* a known one and its NUL are shorter */
 
 struct setting {
 	const char *section, *key, *def, *help;

@@ -148,7 +148,7 @@ settings_text(const struct settings *settings)
 
 	if (out == NULL)
 		return NULL;
-	settings_print(settings, out);
+	settings_print_options(settings, out);
 	if (fclose(out) == 0)
 		return text;
 	free(text);
@@ -312,28 +312,44 @@ image_fini(struct image *i)
 	*i = (struct image){ .pidfile.fd = -1 };
 }
 
+/* Cuts the text into its lines.  NULL: out of memory. */
+static const char **
+lines_of(char *text, size_t *n)
+{
+	const char **lines;
+	size_t most = 1;
+
+	for (const char *p = text; *p != '\0'; p++)
+		most += *p == '\n';
+	lines = calloc(most, sizeof *lines);
+	*n = 0;
+	for (char *p = text; lines != NULL && p != NULL && *p != '\0';)
+		lines[(*n)++] = strsep(&p, "\n");
+	return lines;
+}
+
 struct settings *
 image_settings(const char *text, char *err, size_t err_bytes)
 {
 	static const char *const nothing[] = { NULL };
-	char *copy = strdup(text);
-	FILE *in = copy == NULL ? NULL : fmemopen(copy, strlen(copy), "r");
-	FILE *mistakes = fmemopen(err, err_bytes, "w");
-	const struct settings_source source = { .file = "state",
-		.stream = in,
+	struct settings_source source = { .opts_name = "state",
 		.environment = nothing };
+	char *copy = strdup(text);
+	const char **lines =
+	    copy != NULL ? lines_of(copy, &source.n_opts) : NULL;
+	FILE *mistakes = fmemopen(err, err_bytes, "w");
 	struct settings *s = NULL;
 
 	err[0] = '\0'; /* fmemopen() leaves it alone until something is said */
-	if (in != NULL && mistakes != NULL)
+	source.opts = lines;
+	if (lines != NULL && mistakes != NULL)
 		s = settings_load(&source, mistakes);
+	else
+		snprintf(err, err_bytes, "%m");
 	if (mistakes != NULL)
 		fclose(mistakes);
-	if (in == NULL || mistakes == NULL)
-		snprintf(err, err_bytes, "%m");
 	err[strcspn(err, "\n")] = '\0'; /* the first one is enough */
-	if (in != NULL)
-		fclose(in);
+	free(lines);
 	free(copy);
 	return s;
 }

@@ -23,7 +23,7 @@ struct sup;
 /* Goes up when what is written changes; a program reads its own version only.
  */
 #ifndef IMAGE_VERSION
-#define IMAGE_VERSION 2u
+#define IMAGE_VERSION 3u
 #endif
 /* Names the memfd in the environment of the program that is to read it. */
 #define IMAGE_VARIABLE "PREFORK_STATE_FD"
@@ -48,7 +48,7 @@ struct image {
 	int scoreboard_fd;
 	struct logs logs;
 	struct control_image control;
-	char *first, *settings; /* as settings_print() has them */
+	char *first, *settings; /* as settings_print_options() has them */
 	struct listener_image *listener;
 	unsigned n_listeners;
 	struct image_child *child;

@@ -122,6 +122,17 @@ def test_options_and_target_go_along(start, program, tmp_path):
     assert b"here" in s.get("/").body
 
 
+def test_a_value_longer_than_a_line_of_a_file_goes_along(start, program,
+                                                         tmp_path):
+    site = tmp_path.joinpath(*["d" * 60] * 4)
+    site.mkdir(parents=True)
+    (site / "index.html").write_text("<title>deep</title>")
+    s = start(args=("-o", "server.bind=127.0.0.1:0", "-o", "server.workers=1",
+                    site), ready=1, program=(program.path,))
+    upgrade(s, workers=1)
+    assert b"deep" in s.get("/").body
+
+
 def test_what_ttin_did_stays(start, program):
     s = start({}, program=(program.path,))
     s.signal(signal.SIGTTIN).wait(READY, 3)
@@ -301,7 +312,9 @@ def test_a_worker_that_dies_around_it_is_noticed(start, program, tmp_path,
 
 def test_a_reload_that_fails_after_it_leaves_the_workers(start, program,
                                                          tmp_path):
-    s = start({}, program=(program.path,))
+    long = "x" * 1000  # more than a line of a file has
+    s = start({}, args=("-o", f"server.env.LONG={long}"),
+              program=(program.path,))
     s.allow("reload failed", r"server\.ini:2")
     old = s.workers()
     broken = tmp_path / "broken"
@@ -315,9 +328,10 @@ def test_a_reload_that_fails_after_it_leaves_the_workers(start, program,
     assert s.get("/pid").status == 200
     s.allow("was killed by SIGKILL")
     mark = s.mark()
-    os.kill(old[0], signal.SIGKILL)  # the adopted settings serve for its heir
-    s.wait(READY, after=mark)
-    assert s.get("/pid").status == 200
+    for pid in old:  # the adopted settings serve for their heirs
+        os.kill(pid, signal.SIGKILL)
+    s.wait(READY, 2, after=mark)
+    assert s.get("/env?LONG").body.decode() == long
     assert len(s.workers()) == 2
 
 

@@ -1,53 +1,112 @@
 /*
  * Bytes as a server.ini: no crash, no leak, a refusal always says why, and what
- * was accepted prints to a file that is accepted too.
+ * was accepted prints to a file, and to options, that load to the same.
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "conf/load.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct settings *
-load(void *text, size_t size)
+load(struct settings_source src)
 {
-	struct settings_source src = { .file = "server.ini",
-		.stream = fmemopen(text, size, "r") };
+	static const char *const no_environment[] = { NULL };
 	struct settings *st;
 	char *errors = NULL;
 	size_t n = 0;
 	FILE *out = open_memstream(&errors, &n);
 
-	if (src.stream == NULL || out == NULL)
+	if (out == NULL)
 		abort();
+	src.environment = no_environment;
 	st = settings_load(&src, out);
 	fclose(out);
-	fclose(src.stream);
 	if ((st == NULL) != (n > 0))
 		abort();
 	free(errors);
 	return st;
 }
 
-static void
-load_printed(const struct settings *st)
+static struct settings *
+load_file(void *text, size_t size)
 {
-	struct settings *again;
+	FILE *stream = fmemopen(text, size, "r");
+	struct settings *st;
+
+	if (stream == NULL)
+		abort();
+	st = load(
+	    (struct settings_source){ .file = "server.ini", .stream = stream });
+	fclose(stream);
+	return st;
+}
+
+/* Cuts the text into its lines. */
+static struct settings *
+load_options(char *text, size_t size)
+{
+	const char **opts = calloc(size + 1, sizeof *opts);
+	struct settings_source src = { .opts = opts };
+	struct settings *st;
+
+	if (opts == NULL)
+		abort();
+	while (text != NULL && *text != '\0')
+		opts[src.n_opts++] = strsep(&text, "\n");
+	st = load(src);
+	free(opts);
+	return st;
+}
+
+static char *
+print(void (*how)(const struct settings *, FILE *), const struct settings *st,
+    size_t *n)
+{
 	char *text = NULL;
-	size_t n = 0;
-	FILE *out = open_memstream(&text, &n);
+	FILE *out = open_memstream(&text, n);
 
 	if (out == NULL)
 		abort();
-	settings_print(st, out);
+	how(st, out);
 	fclose(out);
-	again = load(text, n);
+	return text;
+}
+
+/* `again` came from a print of what prints as `options`. */
+static void
+check_same(struct settings *again, const char *options)
+{
+	size_t n;
+	char *text;
+
 	if (again == NULL)
 		abort();
+	text = print(settings_print_options, again, &n);
+	if (strcmp(text, options) != 0)
+		abort();
+	free(text);
 	settings_free(&again);
+}
+
+static void
+check_print(const struct settings *st)
+{
+	size_t n, options_n;
+	char *text = print(settings_print, st, &n);
+	char *options = print(settings_print_options, st, &options_n);
+	char *copy = strdup(options);
+
+	if (copy == NULL)
+		abort();
+	check_same(load_file(text, n), options);
+	check_same(load_options(copy, options_n), options);
+	free(copy);
+	free(options);
 	free(text);
 }
 
@@ -61,10 +120,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	for (size_t i = 0; i < size; i++)
 		text[i] = (char)data[i];
-	st = load(text, size);
+	st = load_file(text, size);
 	free(text);
 	if (st != NULL)
-		load_printed(st);
+		check_print(st);
 	settings_free(&st);
 	return 0;
 }

@@ -37,6 +37,7 @@ an_address_has_one_spelling(void **state)
 		{ "unix:///run/x.sock", "unix:/run/x.sock", "/run/x.sock",
 		    BIND_UNIX, 0, NULL },
 		{ "unix:x.sock", "unix:x.sock", "x.sock", BIND_UNIX, 0, NULL },
+		{ "unix:////x", "unix:////x", "//x", BIND_UNIX, 0, NULL },
 		{ "fd://3", "fd://3", NULL, BIND_FD, 0, NULL },
 		{ "fd://web.socket", "fd://web.socket", "web.socket", BIND_FD,
 		    0, NULL },

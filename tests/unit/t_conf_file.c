@@ -85,8 +85,8 @@ a_line_that_inih_would_misread_is_refused(void **state)
 {
 	static const struct refusal cases[] = {
 		{ "[server]\nuser = a\n group = b\n",
-		    "server.ini:3: indented: lines begin at the margin and do "
-		    "not continue the one above\n" },
+		    "server.ini:3: indented: lines begin at the margin, but "
+		    "those below a value that ends in a comma\n" },
 		{ "[server]\nuser = a\n[http\nmax_body = 1\nuser = b\n",
 		    "server.ini:3: [ without ]\n" },
 		{ "[server] workers = 2\n", "server.ini:1: text after ]\n" },
@@ -109,6 +109,99 @@ a_line_that_inih_would_misread_is_refused(void **state)
 
 	(void)state;
 	assert_all_refused(ALL(cases));
+}
+
+static void
+a_list_goes_on_in_indented_lines_below_its_comma(void **state)
+{
+	struct loaded l =
+	    assert_loads("[server]\n"
+			 "bind = :80,   ; the first\r\n"
+			 "\n"
+			 "; a comment between them\n"
+			 "\t:81, :82,\r\n"
+			 "  # another\n"
+			 "    :83\t; the last\n"
+			 "backlog = 7\n" AN_APP "option.list = a,\n"
+			 " b;c, ; a comment\n"
+			 " d # none\n"
+			 "option.end = x,\n"
+			 "option.last = y,\n"
+			 " z");
+	const struct pair *option = l.st->apps[0].options;
+
+	(void)state;
+	assert_int_equal(l.st->bind.n, 4);
+	assert_string_equal(l.st->bind.at[3].spec, "0.0.0.0:83");
+	assert_int_equal(l.st->origins[ROW_server_bind].line, 2);
+	assert_int_equal(l.st->backlog, 7);
+	assert_string_equal(option[0].value, "a, b;c, d # none");
+	assert_string_equal(option[1].value, "x,");
+	assert_string_equal(option[2].value, "y, z");
+	loaded_free(&l);
+}
+
+static void
+a_mistake_in_a_list_of_several_lines_is_told(void **state)
+{
+	static const struct refusal cases[] = {
+		{ "[server]\nbind = :80,\n :x,\n :82\n",
+		    "server.ini:2: [server] bind = :80, :x, :82: the port is "
+		    "not a number from 0 to 65535; must be address:port, [v6 "
+		    "address]:port, unix:/path, fd://N or fd://NAME, several "
+		    "with commas\n" },
+		/* It ends at the margin, and what a list ends in it needs. */
+		{ "[server]\nbind = :80,\nuser = a,\n[http]\n b\n",
+		    "server.ini:2: [server] bind = :80,: has an empty address; "
+		    "must be address:port, [v6 address]:port, unix:/path, "
+		    "fd://N or fd://NAME, several with commas\n"
+		    "server.ini:5: indented: lines begin at the margin, but "
+		    "those below a value that ends in a comma\n" },
+		{ "[server]\nuser = a,\n b\n c\n",
+		    "server.ini:4: indented: lines begin at the margin, but "
+		    "those below a value that ends in a comma\n" },
+	};
+
+	(void)state;
+	assert_all_refused(ALL(cases));
+}
+
+/* PREFIX, and as many lines of n bytes below it. */
+static struct loaded
+load_list(const char *prefix, size_t n, unsigned lines)
+{
+	char *text;
+	size_t bytes;
+	FILE *out = open_memstream(&text, &bytes);
+	struct loaded l;
+
+	assert_non_null(out);
+	fprintf(out, "%s[server]\nenv.X = ,\n", AN_APP);
+	for (unsigned i = 0; i < lines; i++)
+		fprintf(out, "%s%0*d,\n", prefix, (int)(n - strlen(prefix) - 1),
+		    0);
+	fclose(out);
+	l = load_text(text);
+	free(text);
+	return l;
+}
+
+static void
+a_list_has_lines_of_198_bytes_and_16_kib_in_all(void **state)
+{
+	struct loaded l = load_list("\t", INI_LINE_BYTES, 82);
+
+	(void)state;
+	assert_string_equal(l.errors, "");
+	assert_int_equal(strlen(l.st->env[0].value), 1 + 82 * INI_LINE_BYTES);
+	loaded_free(&l);
+	l = load_list("\t", INI_LINE_BYTES, 83);
+	assert_string_equal(l.errors,
+	    "server.ini:89: longer than 16 KiB, with the lines above\n");
+	loaded_free(&l);
+	l = load_list("\t", INI_LINE_BYTES + 1, 1);
+	assert_string_equal(l.errors, "server.ini:7: longer than 198 bytes\n");
+	loaded_free(&l);
 }
 
 static void
@@ -428,6 +521,11 @@ main(void)
 		cmocka_unit_test(
 		    an_unknown_section_is_told_once_and_its_keys_are_not),
 		cmocka_unit_test(a_line_that_inih_would_misread_is_refused),
+		cmocka_unit_test(
+		    a_list_goes_on_in_indented_lines_below_its_comma),
+		cmocka_unit_test(a_mistake_in_a_list_of_several_lines_is_told),
+		cmocka_unit_test(
+		    a_list_has_lines_of_198_bytes_and_16_kib_in_all),
 		cmocka_unit_test(a_nul_byte_is_refused_with_its_line),
 		cmocka_unit_test(
 		    a_line_of_198_bytes_is_read_whole_and_a_longer_one_refused),

@@ -6,16 +6,29 @@
 
 /* The caller frees it. */
 static char *
-printed(const struct settings *st)
+printed_by(void (*print)(const struct settings *, FILE *),
+    const struct settings *st)
 {
 	char *text;
 	size_t n;
 	FILE *out = open_memstream(&text, &n);
 
 	assert_non_null(out);
-	settings_print(st, out);
+	print(st, out);
 	fclose(out);
 	return text;
+}
+
+static char *
+printed(const struct settings *st)
+{
+	return printed_by(settings_print, st);
+}
+
+static char *
+printed_options(const struct settings *st)
+{
+	return printed_by(settings_print_options, st);
 }
 
 /* Through storage that outlives the call: gcc takes the text for a pointer to
@@ -119,22 +132,46 @@ static const char every_setting[] =
     "[app:two]\ntype = module\ntarget = two.so\noption.z = a;b # c\n"
     "option.empty =\n";
 
+static struct settings *
+load_options(char *text)
+{
+	const char *opts[600];
+	struct settings_source src = { .opts = opts };
+	struct loaded l;
+
+	while (text != NULL && *text != '\0')
+		opts[src.n_opts++] = strsep(&text, "\n");
+	l = load_source(src);
+	assert_string_equal(l.errors, "");
+	free(l.errors);
+	return l.st;
+}
+
+/* As a file and as options. */
+static void
+assert_prints_what_loads(const char *text)
+{
+	struct loaded l = assert_loads(text), again;
+	struct settings *from_options;
+	char *got = printed(l.st), *options = printed_options(l.st);
+
+	again = assert_loads(got);
+	assert_same_settings(l.st, again.st);
+	from_options = load_options(options);
+	assert_same_settings(l.st, from_options);
+	settings_free(&from_options);
+	free(options);
+	free(got);
+	loaded_free(&again);
+	loaded_free(&l);
+}
+
 static void
 what_is_printed_loads_to_the_same_settings(void **state)
 {
-	static const char *const texts[] = { AN_APP, every_setting };
-
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
-		struct loaded l = assert_loads(texts[i]), again;
-		char *text = printed(l.st);
-
-		again = assert_loads(text);
-		assert_same_settings(l.st, again.st);
-		free(text);
-		loaded_free(&again);
-		loaded_free(&l);
-	}
+	assert_prints_what_loads(AN_APP);
+	assert_prints_what_loads(every_setting);
 }
 
 /* Guards the test above against a setting that it forgets. */
@@ -246,7 +283,7 @@ a_value_too_long_for_a_line_is_printed_as_a_comment(void **state)
 			assert_string_equal(again.st->chdir, l.st->chdir);
 		else
 			assert_non_null(
-			    strstr(got, "; -o, too long for a line of a file"));
+			    strstr(got, "; -o, too long for a file"));
 		free(got);
 		loaded_free(&again);
 		loaded_free(&l);
@@ -262,45 +299,52 @@ the_longest_value_of_a_file_is_printed_as_a_line_that_loads(void **state)
 	(void)state;
 	memset(target, 'x', sizeof target - 1);
 	for (size_t n = sizeof target - 1; n > 100; n--) {
-		struct loaded l, again;
-		char *got;
-
 		target[n] = '\0';
 		snprintf(text, sizeof text,
 		    "[app:a]\ntype = static\ntarget=%s\n", target);
-		l = assert_loads(text);
+		assert_prints_what_loads(text);
+	}
+}
+
+/* "*" is printed as 0.0.0.0, and so the line outgrows its limit. */
+static void
+a_long_list_is_printed_as_lines_that_load(void **state)
+{
+	(void)state;
+	assert_prints_what_loads("[server]\nbind = "
+				 "*:1,*:2,*:3,*:4,*:5,*:6,*:7,*:8,*:9,*:10,"
+				 "*:11,*:12,*:13,*:14,*:15,*:16,*:17,*:18\n"
+				 "[proxy]\nprotocol = *:7\n" AN_APP);
+}
+
+/* Of values that might begin a comment in the next line, or lose a blank. */
+static void
+a_value_is_broken_after_a_comma_only_where_it_loads_again(void **state)
+{
+	static const char *const commas[] = { ", ", ", #", ",  ", ",", ",\t" };
+	char opt[600], *got;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof commas / sizeof commas[0]; i++) {
+		const char *opts[] = { opt };
+		struct settings_source src = { .opts = opts, .n_opts = 1 };
+		struct loaded l, again;
+
+		snprintf(opt, sizeof opt, "app:a.option.x=%0150d%s%0150d", 0,
+		    commas[i], 0);
+		l = load_from(src, AN_APP, sizeof AN_APP - 1);
+		assert_string_equal(l.errors, "");
 		got = printed(l.st);
 		again = assert_loads(got);
-		assert_same_settings(l.st, again.st);
+		if (i == 0)
+			assert_same_settings(l.st, again.st);
+		else
+			assert_non_null(
+			    strstr(got, "; -o, too long for a file"));
 		free(got);
 		loaded_free(&again);
 		loaded_free(&l);
 	}
-}
-
-/* "*" is printed as 0.0.0.0, and what a comment binds is no address of bind. */
-static void
-listeners_of_a_bind_too_long_to_print_are_a_comment_like_it(void **state)
-{
-	struct loaded l =
-	    assert_loads("[server]\nbind = "
-			 "*:1,*:2,*:3,*:4,*:5,*:6,*:7,*:8,*:9,"
-			 "*:11,*:12,*:13,*:14,*:15,*:16,*:17,*:18,*:19\n"
-			 "[proxy]\nprotocol = *:7\n" AN_APP);
-	struct loaded again;
-	char *got;
-
-	(void)state;
-	got = printed(l.st);
-	again = assert_loads(got);
-	assert_non_null(strstr(got,
-	    "; server.ini:2, too long for a line of a file\n;bind = 0"));
-	assert_non_null(strstr(got,
-	    "; server.ini:4, bind is too long for a file\n"
-	    ";protocol = 0.0.0.0:7\n"));
-	free(got);
-	loaded_free(&again);
-	loaded_free(&l);
 }
 
 static void
@@ -440,8 +484,9 @@ main(void)
 		    a_value_too_long_for_a_line_is_printed_as_a_comment),
 		cmocka_unit_test(
 		    the_longest_value_of_a_file_is_printed_as_a_line_that_loads),
+		cmocka_unit_test(a_long_list_is_printed_as_lines_that_load),
 		cmocka_unit_test(
-		    listeners_of_a_bind_too_long_to_print_are_a_comment_like_it),
+		    a_value_is_broken_after_a_comma_only_where_it_loads_again),
 		cmocka_unit_test(a_strange_file_name_cannot_break_the_print),
 		cmocka_unit_test(a_reload_names_what_needs_a_new_start),
 		cmocka_unit_test(

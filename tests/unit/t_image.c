@@ -30,7 +30,7 @@ without_a_mistake_nothing_is_said_of_one(void **state)
 {
 	char err[ERR_BYTES + 2];
 	struct settings *s =
-	    settings_of("[app:a]\ntype = static\ntarget = /\n", err);
+	    settings_of("app:a.type=static\napp:a.target=/\n", err);
 
 	(void)state;
 	assert_non_null(s);
@@ -44,9 +44,9 @@ a_mistake_is_cut_to_the_size_of_its_buffer(void **state)
 	char err[ERR_BYTES + 2];
 
 	(void)state;
-	assert_null(settings_of("[app:a]\nnonsense = 1\n", err));
+	assert_null(settings_of("app:a.nonsense=1\n", err));
 	assert_int_equal(strnlen(err, ERR_BYTES), ERR_BYTES - 1);
-	assert_memory_equal(err, "state:2: [app:a", ERR_BYTES - 1);
+	assert_memory_equal(err, "state app:a.non", ERR_BYTES - 1);
 }
 
 int
