@@ -44,11 +44,10 @@ COMMON_C := \
 
 CONF_C := \
   conf/apps.c conf/assign.c conf/bind.c conf/cpus.c conf/docs.c conf/ini.c \
-  conf/ini_write.c \
-  conf/load.c conf/load_environment.c conf/load_file.c conf/load_option.c \
-  conf/load_target.c conf/mistake.c conf/print.c conf/runtime.c \
-  conf/section.c conf/suggest.c conf/table.c conf/trust.c conf/types_number.c \
-  conf/types_proxy.c conf/types_text.c
+  conf/ini_write.c conf/list.c conf/load.c conf/load_environment.c \
+  conf/load_file.c conf/load_option.c conf/load_target.c conf/mistake.c \
+  conf/print.c conf/runtime.c conf/section.c conf/suggest.c conf/table.c \
+  conf/trust.c conf/types_number.c conf/types_proxy.c conf/types_text.c
 
 MASTER_C := \
   master/activation.c master/adopt.c master/caps.c master/carry_out.c \

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "conf/list.h"
 #include "conf/settings.h"
 #include "conf/types.h"
 
@@ -176,17 +177,19 @@ bind_list_has(const struct bind_list *l, const char *spec)
 	return false;
 }
 
-/* Appends the address that begins at p and is n bytes long. */
 static const char *
-list_add(struct bind_list *l, const char *p, size_t n)
+list_add(void *arg, const char *member, size_t n)
 {
+	struct bind_list *l = arg;
 	char text[TEXT_MAX + 1];
 	struct bind_address *a = &l->at[l->n];
 	const char *why;
 
+	if (l->n == LIST_MAX)
+		return "has more than 64 addresses";
 	if (n > TEXT_MAX)
 		return "has an address of more than 255 bytes";
-	memcpy(text, p, n);
+	memcpy(text, member, n);
 	text[n] = '\0';
 	*a = (struct bind_address){ .fd = -1 };
 	why = parse_address(a, text);
@@ -202,25 +205,13 @@ list_add(struct bind_list *l, const char *p, size_t n)
 const char *
 bind_list_parse(struct bind_list *l, const char *text)
 {
-	const char *why = NULL;
-	size_t n, skip;
+	const char *why;
 
 	l->n = 0;
 	l->at = calloc(LIST_MAX, sizeof l->at[0]);
 	if (l->at == NULL)
 		return no_memory;
-	for (bool more = true; more && why == NULL; text += n + skip) {
-		text += strspn(text, " \t");
-		n = strcspn(text, ",");
-		more = text[n] == ',';
-		skip = more ? 1 : 0;
-		while (n > 0 && (text[n - 1] == ' ' || text[n - 1] == '\t'))
-			n--, skip++;
-		if (l->n == LIST_MAX)
-			why = "has more than 64 addresses";
-		else
-			why = list_add(l, text, n);
-	}
+	why = list_parse(text, list_add, l);
 	if (why != NULL)
 		bind_list_fini(l);
 	return why;

@@ -1,7 +1,21 @@
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "conf/loading.h"
+
+#define SHOWN_BYTES 200 /* of a text that may be longer than a log's line */
+
+/* Nothing for "". */
+static void
+write_cut(const char *before, const char *text, FILE *out)
+{
+	bool cut = strlen(text) > SHOWN_BYTES;
+
+	if (*text != '\0')
+		fprintf(out, "%s%.*s%s", before, SHOWN_BYTES, text,
+		    cut ? "..." : "");
+}
 
 static void
 write_place(const struct loading *l, const struct place *p, FILE *out)
@@ -14,14 +28,17 @@ write_place(const struct loading *l, const struct place *p, FILE *out)
 		fputs(": ", out);
 		break;
 	case ORIGIN_OPTION:
-		fprintf(out, "%s%s%s: ", l->opts_name,
-		    p->text != NULL ? " " : "", p->text != NULL ? p->text : "");
+		fputs(l->opts_name, out);
+		write_cut(" ", p->text != NULL ? p->text : "", out);
+		fputs(": ", out);
 		break;
 	case ORIGIN_ENVIRONMENT:
 		fprintf(out, "environment %s: ", p->origin.variable);
 		break;
 	case ORIGIN_TARGET:
-		fprintf(out, "target %s: ", p->text != NULL ? p->text : "");
+		fputs("target ", out);
+		write_cut("", p->text != NULL ? p->text : "", out);
+		fputs(": ", out);
 		break;
 	case ORIGIN_NONE:
 	case ORIGIN_DEFAULT:
@@ -80,10 +97,12 @@ mistake_begin_value(struct loading *l, const struct place *p,
 	if (p->origin.kind == ORIGIN_FILE) {
 		if (*a->section != '\0')
 			fprintf(out, "[%s] ", a->section);
-		fprintf(out, "%s =%s%s: ", a->key, *a->value ? " " : "",
-		    a->value);
+		fprintf(out, "%s =", a->key);
+		write_cut(" ", a->value, out);
+		fputs(": ", out);
 	} else if (p->origin.kind == ORIGIN_ENVIRONMENT) {
-		fprintf(out, "%s: ", p->text);
+		write_cut("", p->text, out);
+		fputs(": ", out);
 	}
 	return out;
 }

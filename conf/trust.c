@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 
+#include "conf/list.h"
 #include "conf/settings.h"
 #include "conf/types.h"
 
@@ -78,10 +79,10 @@ parse_network(struct network *net, char *text)
 	return NULL;
 }
 
-/* One member, n bytes long. */
 static const char *
-list_add(struct trust *t, const char *p, size_t n)
+list_add(void *arg, const char *member, size_t n)
 {
+	struct trust *t = arg;
 	char text[TEXT_MAX + 1];
 	const char *why;
 
@@ -89,7 +90,7 @@ list_add(struct trust *t, const char *p, size_t n)
 		return "has an empty member";
 	if (n > TEXT_MAX)
 		return "has something that is no IP address";
-	memcpy(text, p, n);
+	memcpy(text, member, n);
 	text[n] = '\0';
 	if (strcmp(text, "*") == 0) {
 		t->everybody = true;
@@ -110,22 +111,12 @@ const char *
 trust_parse(struct trust *t, const char *text)
 {
 	const char *why = NULL;
-	size_t n;
 
 	*t = (struct trust){ .at = calloc(LIST_MAX, sizeof t->at[0]) };
 	if (t->at == NULL)
 		return "out of memory";
-	for (bool more = *text != '\0'; more && why == NULL;) {
-		size_t member;
-
-		text += strspn(text, " \t");
-		n = member = strcspn(text, ",");
-		while (member > 0 && strchr(" \t", text[member - 1]) != NULL)
-			member--;
-		more = text[n] == ',';
-		why = list_add(t, text, member);
-		text += n + more;
-	}
+	if (*text != '\0')
+		why = list_parse(text, list_add, t);
 	if (why != NULL)
 		trust_fini(t);
 	return why;

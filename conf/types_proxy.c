@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "conf/bind.h"
+#include "conf/list.h"
 #include "conf/table.h"
 #include "conf/trust.h"
 #include "conf/types.h"
@@ -120,31 +121,28 @@ forwarding_bit(const char *p, size_t n)
 }
 
 static const char *
+add_forwarding(void *arg, const char *name, size_t n)
+{
+	unsigned *bits = arg, bit = forwarding_bit(name, n);
+
+	if (strcspn(name, " \t") < n)
+		return "has no comma between two names";
+	*bits |= bit;
+	return bit != 0 ? NULL : "";
+}
+
+static const char *
 parse_forwarding(void *dst, const struct setting *s, const char *text)
 {
-	unsigned bits = 0, bit;
+	unsigned bits = 0;
+	const char *why = NULL;
 
 	(void)s;
-	while (*text != '\0') {
-		size_t n = strcspn(text, ", \t");
-
-		bit = forwarding_bit(text, n);
-		if (bit == 0)
-			return "";
-		bits |= bit;
-		text += n;
-		text += strspn(text, " \t");
-		if (*text == ',') {
-			text++;
-			text += strspn(text, " \t");
-			if (*text == '\0')
-				return "";
-		} else if (*text != '\0') {
-			return "has no comma between two names";
-		}
-	}
-	*(unsigned *)dst = bits;
-	return NULL;
+	if (*text != '\0')
+		why = list_parse(text, add_forwarding, &bits);
+	if (why == NULL)
+		*(unsigned *)dst = bits;
+	return why;
 }
 
 static void

@@ -226,7 +226,8 @@ def test_a_wrong_network_is_told_with_file_and_line(tmp_path, value, why):
                     "[app:a]\ntype = static\ntarget = .\n")
     done = run("-t", "-c", file)
     assert done.returncode == 1
-    assert f"{file}:3: [proxy] trust = ::1, {value}: {why}" in done.stderr
+    assert (f"{file}:3: [proxy] trust = ::1, {value}: at {value}: {why}"
+            in done.stderr)
 
 
 # ---- names that mean something else to applications --------------------------

@@ -119,7 +119,9 @@ several_addresses_stand_between_commas(void **state)
 	assert_string_equal(bind_list_parse(&l, ":80,,:81"),
 	    "has an empty address");
 	assert_string_equal(bind_list_parse(&l, ":80,*:080"),
-	    "names an address twice");
+	    "at *:080: names an address twice");
+	assert_string_equal(bind_list_parse(&l, "::1:80 , :81"),
+	    "at ::1:80: want [v6 address]:port");
 	assert_null(l.at);
 }
 
@@ -147,7 +149,7 @@ a_list_and_its_addresses_have_limits(void **state)
 	bind_list_fini(&l);
 	memcpy(list + strlen(list), ",:65", sizeof ",:65");
 	assert_string_equal(bind_list_parse(&l, list),
-	    "has more than 64 addresses");
+	    "at :65: has more than 64 addresses");
 	assert_null(l.at);
 }
 

@@ -146,8 +146,9 @@ a_mistake_in_a_list_of_several_lines_is_told(void **state)
 {
 	static const struct refusal cases[] = {
 		{ "[server]\nbind = :80,\n :x,\n :82\n",
-		    "server.ini:2: [server] bind = :80, :x, :82: the port is "
-		    "not a number from 0 to 65535; must be address:port, [v6 "
+		    "server.ini:2: [server] bind = :80, :x, :82: at :x: the "
+		    "port is not a number from 0 to 65535; must be "
+		    "address:port, [v6 "
 		    "address]:port, unix:/path, fd://N or fd://NAME, several "
 		    "with commas\n" },
 		/* It ends at the margin, and what a list ends in it needs. */

@@ -91,6 +91,23 @@ a_wrong_option_is_told_as_it_was_given(void **state)
 	    "-o: [app:b]: has no target; must be 1 to 4095 bytes\n");
 }
 
+/* The reason stands behind it, and a line of the log has an end. */
+static void
+a_long_value_is_cut_in_a_mistake(void **state)
+{
+	char opt[1000], want[1000];
+	struct settings_source src = { .opts = (const char *[]){ opt },
+		.n_opts = 1 };
+
+	(void)state;
+	snprintf(opt, sizeof opt, "server.workers=%0900d", 0);
+	snprintf(want, sizeof want,
+	    "-o server.workers=%0185d...: too small; must be auto or a number "
+	    "from 1 to 1024\n",
+	    0);
+	assert_source_refused(src, want);
+}
+
 static void
 the_environment_gives_defaults_that_the_file_overrules(void **state)
 {
@@ -270,6 +287,7 @@ main(void)
 		    an_option_overrules_the_file_and_the_last_one_counts),
 		cmocka_unit_test(options_alone_can_make_an_application),
 		cmocka_unit_test(a_wrong_option_is_told_as_it_was_given),
+		cmocka_unit_test(a_long_value_is_cut_in_a_mistake),
 		cmocka_unit_test(
 		    the_environment_gives_defaults_that_the_file_overrules),
 		cmocka_unit_test(

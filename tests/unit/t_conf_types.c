@@ -412,7 +412,7 @@ trust_has_256_networks_at_most(void **state)
 	assert_null(setting_parse(&st, s, text));
 	sprintf(text + strlen(text), ",::1");
 	assert_string_equal(setting_parse(&st, s, text),
-	    "has more than 256 addresses");
+	    "at ::1: has more than 256 addresses");
 	assert_int_equal(st.proxy_trust.n, 256); /* as it was */
 	s->type->fini(setting_field(&st, s));
 }

@@ -77,8 +77,9 @@ a_wrong_network_is_told_with_its_line(void **state)
 {
 	(void)state;
 	assert_refused("[proxy]\n\ntrust = 10.0.0.0/8, 10.0.0.0/40\n" AN_APP,
-	    "server.ini:3: [proxy] trust = 10.0.0.0/8, 10.0.0.0/40: has a "
-	    "prefix length that is not a number from 0 to 32; must be IP "
+	    "server.ini:3: [proxy] trust = 10.0.0.0/8, 10.0.0.0/40: at "
+	    "10.0.0.0/40: has a prefix length that is not a number from 0 to "
+	    "32; must be IP "
 	    "addresses, networks such as 10.0.0.0/8, unix or *, several with "
 	    "commas\n");
 }
