@@ -3,9 +3,11 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -90,15 +92,34 @@ line_put_text(struct line *l, const char *text)
 	}
 }
 
-/* err 0: no text of errno is appended. */
-LOG_FORMAT(3, 0)
+/* One write, unless the file takes it in pieces.  When it does not take it at
+ * all, there is no other place to complain to. */
 static void
-vlog(enum log_level level, int err, const char *fmt, va_list ap)
+write_whole(struct iovec *iov, int n)
+{
+	while (n > 0) {
+		ssize_t written = writev(log_fd(), iov, n);
+
+		if (written < 0 && errno != EINTR)
+			return;
+		for (; n > 0 && written >= (ssize_t)iov->iov_len; iov++, n--)
+			written -= (ssize_t)iov->iov_len;
+		if (n > 0 && written > 0) {
+			iov->iov_base = (char *)iov->iov_base + written;
+			iov->iov_len -= (size_t)written;
+		}
+	}
+}
+
+/* err 0: no text of errno is appended. */
+LOG_FORMAT(4, 0)
+static void
+vlog(enum log_level level, int err, struct iovec below, const char *fmt,
+    va_list ap)
 {
 	int saved = errno;
 	char text[LINE_MAX_BYTES], why[128];
 	struct line line;
-	ssize_t written;
 
 	if (level > atomic_load_explicit(&the_level, memory_order_relaxed))
 		return;
@@ -110,10 +131,11 @@ vlog(enum log_level level, int err, const char *fmt, va_list ap)
 		line_put_text(&line, strerror_r(err, why, sizeof why));
 	}
 	line.text[line.n++] = '\n';
-	written = write(log_fd(), line.text, line.n);
-	(void)written; /* there is no other place to complain to */
+	write_whole((struct iovec[]){ { line.text, line.n }, below }, 2);
 	errno = saved;
 }
+
+static const struct iovec nothing = { .iov_base = NULL };
 
 #define DEFINE_LOG(name, level, err)                                           \
 	void name(const char *fmt, ...)                                        \
@@ -121,7 +143,7 @@ vlog(enum log_level level, int err, const char *fmt, va_list ap)
 		va_list ap;                                                    \
                                                                                \
 		va_start(ap, fmt);                                             \
-		vlog(level, err, fmt, ap);                                     \
+		vlog(level, err, nothing, fmt, ap);                            \
 		va_end(ap);                                                    \
 	}
 DEFINE_LOG(log_error, LOG_ERROR, errno)
@@ -137,7 +159,20 @@ log_at(enum log_level level, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vlog(level, 0, fmt, ap);
+	vlog(level, 0, nothing, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_text_at(enum log_level level, const char *text, size_t n, const char *fmt,
+    ...)
+{
+	const struct iovec below = { .iov_base = (void *)(uintptr_t)text,
+		.iov_len = n };
+	va_list ap;
+
+	va_start(ap, fmt);
+	vlog(level, 0, below, fmt, ap);
 	va_end(ap);
 }
 
@@ -147,7 +182,7 @@ log_at(enum log_level level, const char *fmt, ...)
 		va_list ap;                                                    \
                                                                                \
 		va_start(ap, fmt);                                             \
-		vlog(LOG_ERROR, err, fmt, ap);                                 \
+		vlog(LOG_ERROR, err, nothing, fmt, ap);                        \
 		va_end(ap);                                                    \
 		exit(1); /* NOLINT(concurrency-mt-unsafe) */                   \
 	}

@@ -27,6 +27,11 @@ void log_debug(const char *, ...) LOG_FORMAT(1, 2);
 /* A line of the given level; for callers that carry the level as a value. */
 void log_at(enum log_level, const char *, ...) LOG_FORMAT(2, 3);
 
+/* ... and n bytes of text below it, which are whole lines, as they stand: no
+ * line of anybody else comes between. */
+void log_text_at(enum log_level, const char *text, size_t n, const char *, ...)
+    LOG_FORMAT(4, 5);
+
 /* Bytes up to the first newline, for %.*s: of a text whose rest (a traceback)
  * stands elsewhere. */
 int log_first_line(const char *);

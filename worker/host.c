@@ -17,20 +17,41 @@
 
 /* ---- settings and log -------------------------------------------------- */
 
-__attribute__((format(printf, 3, 4))) static void
-host_log(pf_app *app, int level, const char *fmt, ...)
-{
-	char text[2048];
-	va_list ap;
+#define LOG_BYTES 2048 /* of a module's line */
 
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
+__attribute__((format(printf, 4, 0))) static void
+vlog_text(const pf_app *app, int level, pf_str below, const char *fmt,
+    va_list ap)
+{
+	char line[LOG_BYTES];
+
+	vsnprintf(line, sizeof line, fmt, ap);
 	if (level < PF_LOG_ERROR)
 		level = PF_LOG_ERROR;
 	if (level > PF_LOG_DEBUG)
 		level = PF_LOG_DEBUG;
-	log_at((enum log_level)level, "app %s: %s", app->settings->name, text);
+	log_text_at((enum log_level)level, below.p, below.n, "app %s: %s",
+	    app->settings->name, line);
+}
+
+__attribute__((format(printf, 3, 4))) static void
+host_log(pf_app *app, int level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vlog_text(app, level, (pf_str){ .n = 0 }, fmt, ap);
+	va_end(ap);
+}
+
+__attribute__((format(printf, 4, 5))) static void
+host_log_text(pf_app *app, int level, pf_str below, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vlog_text(app, level, below, fmt, ap);
+	va_end(ap);
 }
 
 static const char *
@@ -344,4 +365,5 @@ const pf_host request_host = {
 	.respond = host_respond,
 	.setting = host_setting,
 	.lock_waited = host_lock_waited,
+	.log_text = host_log_text,
 };

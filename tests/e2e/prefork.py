@@ -330,9 +330,11 @@ class Server:
                 if title_of(pid).startswith("prefork: template ")]
 
     def workers(self):
-        """Its other children."""
+        """Its other children, but those that are being killed: they have lost
+        their names."""
         templates = self.templates()
-        return [pid for pid in self.children() if pid not in templates]
+        return [pid for pid in self.children()
+                if pid not in templates and title_of(pid)]
 
     def fds_settle(self, more=0):
         """Until the master holds no more than when it was idle."""

@@ -1,5 +1,6 @@
 """What an application prints: whole lines, in the error log."""
 import collections
+import concurrent.futures
 import os
 import re
 import signal
@@ -40,18 +41,24 @@ def test_lines_of_many_threads_are_whole(web):
         f"<{n}": 40 for n in NAMES}
 
 
-def test_a_traceback_is_whole_and_names_its_request(web):
+def test_tracebacks_are_whole_and_below_the_line_of_their_request(web):
     mark = web.fails("exception in the application")
-    with web.connect() as c:
-        for n in range(3):
-            c.get(web.target("fails", id=f"n{n}"))
-    web.server.wait("LookupError: on purpose: n2", after=mark)
+
+    def fail(n):
+        with web.connect() as c:
+            for m in range(5):
+                c.get(web.target("fails", id=f"n{n}{m}"))
+
+    with concurrent.futures.ThreadPoolExecutor(len(NAMES)) as pool:
+        list(pool.map(fail, range(len(NAMES))))
+    web.server.wait("LookupError: on purpose: n", 5 * len(NAMES), after=mark)
     text = "\n".join(web.server.log[mark:])
-    for n in range(3):
-        assert re.search(
-            rf"GET \S*fails\?id=n{n}: exception in the application\n"
-            r"Traceback \(most recent call last\):\n(  .*\n)+"
-            rf"LookupError: on purpose: n{n}", text)
+    for n in range(len(NAMES)):
+        for m in range(5):
+            assert re.search(
+                rf"GET \S*fails\?id=n{n}{m}: exception in the application\n"
+                r"Traceback \(most recent call last\):\n(  .*\n)+"
+                rf"LookupError: on purpose: n{n}{m}", text), text
 
 
 def test_an_exception_with_bytes_of_a_request_forges_no_line(web):

@@ -137,6 +137,21 @@ mock_log(pf_app *app, int level, const char *fmt, ...)
 	app->n_logged++;
 }
 
+/* The text below is not kept. */
+__attribute__((format(printf, 4, 5))) static void
+mock_log_text(pf_app *app, int level, pf_str text, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (text.n > 0)
+		assert_int_equal(text.p[text.n - 1], '\n');
+	va_start(ap, fmt);
+	vsnprintf(app->logged, sizeof app->logged, fmt, ap);
+	va_end(ap);
+	app->log_level = level;
+	app->n_logged++;
+}
+
 static const char *
 mock_app_name(pf_app *app)
 {
@@ -520,4 +535,5 @@ const pf_host mock_host = {
 	.respond = mock_respond,
 	.setting = mock_setting,
 	.lock_waited = mock_lock_waited,
+	.log_text = mock_log_text,
 };

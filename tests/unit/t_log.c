@@ -1,5 +1,6 @@
 /* The error log, line by line. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <regex.h>
 #include <setjmp.h>
@@ -108,6 +109,57 @@ lines_below_the_level_are_dropped(void **state)
 	assert_string_equal(logged(), "");
 	log_at(LOG_ERROR, "value");
 	assert_matches(logged(), "\\[error\\].*value");
+}
+
+/* In a pipe with O_DIRECT each write() is a packet. */
+static void
+a_line_and_the_text_below_it_are_one_write(void **state)
+{
+	static const char text[] = "Traceback:\n\tof it\n";
+
+	(void)state;
+	assert_int_equal(fcntl(out[1], F_SETFL, O_DIRECT), 0);
+	errno = ENOENT;
+	log_text_at(LOG_WARN, text, sizeof text - 1, "text %d", 7);
+	assert_int_equal(errno, ENOENT);
+	log_info("next");
+	assert_matches(logged(),
+	    "\\[warn\\] worker 1 .*: text 7\nTraceback:\n\tof it\n$");
+	assert_matches(logged(), "^[^\n]*: next\n$");
+	log_text_at(LOG_DEBUG, text, sizeof text - 1, "detail");
+	assert_string_equal(logged(), "");
+}
+
+static void *
+count_to_the_end(void *n)
+{
+	char buf[1000];
+	ssize_t got;
+
+	while ((got = read(out[0], buf, sizeof buf)) != 0)
+		*(size_t *)n += got > 0 ? (size_t)got : 0;
+	return NULL;
+}
+
+/* What fits into a pipe is taken first, the rest as it is read. */
+static void
+a_text_that_is_taken_in_pieces_is_written_whole(void **state)
+{
+	static char text[1000000];
+	pthread_t reader;
+	size_t n = 0;
+
+	(void)state;
+	memset(text, 'x', sizeof text - 1);
+	text[sizeof text - 1] = '\n';
+	assert_int_equal(fcntl(out[0], F_SETFL, 0), 0);
+	assert_int_equal(pthread_create(&reader, NULL, count_to_the_end, &n),
+	    0);
+	log_text_at(LOG_WARN, text, sizeof text, "%s", "");
+	log_set_fd(STDERR_FILENO);
+	fd_close(&out[1]);
+	pthread_join(reader, NULL);
+	assert_in_range(n, sizeof text + 30, sizeof text + 80);
 }
 
 static void
@@ -253,6 +305,8 @@ main(void)
 		T(a_line_says_when_how_bad_and_who),
 		T(the_variants_without_x_append_the_error_and_keep_it),
 		T(lines_below_the_level_are_dropped),
+		T(a_line_and_the_text_below_it_are_one_write),
+		T(a_text_that_is_taken_in_pieces_is_written_whole),
 		T(no_text_can_forge_a_line),
 		T(text_beyond_ascii_stays_readable),
 		T(a_long_line_is_cut_and_shows_it),

@@ -247,6 +247,14 @@ typedef struct pf_host {
 	 * all. A module that tells it, tells it of each request: so prefork
 	 * learns when more threads would not help. [handler] */
 	void (*lock_waited)(pf_request *, uint64_t ns);
+	/* As log(), and whole lines of text below that line, as they stand:
+	 * in one write, so that nothing of others comes between a traceback
+	 * and what it is about. [any] */
+	void (*log_text)(pf_app *, int level, pf_str text, const char *fmt, ...)
+#ifdef __GNUC__
+	    __attribute__((format(printf, 4, 5)))
+#endif
+	    ;
 } pf_host;
 
 typedef struct pf_module {

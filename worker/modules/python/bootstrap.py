@@ -104,7 +104,7 @@ def end():
     try:
         threading._shutdown()
     except BaseException as e:
-        log_exception(type(e), e, e.__traceback__)
+        errors.write(exception_text(type(e), e, e.__traceback__).decode())
     atexit._run_exitfuncs()
     stdout.end_lines()
     errors.end_lines()
@@ -136,14 +136,14 @@ CONTROLS = {c: f"\\x{c:02x}" for c in (*range(9), *range(11, 32),
                                        *range(127, 160))}
 
 
-def log_exception(kind, value, trace):
-    """One write, so that the lines of two threads do not mix.  What the message
-    has from a request cannot pass for a line of the log's own."""
+def exception_text(kind, value, trace):
+    """Its traceback in UTF-8.  What the message has from a request cannot pass
+    for a line of the log's own."""
     import re
     import traceback
     text = "".join(traceback.format_exception(kind, value, trace))
     text = re.sub(r"(?m)^(?=\d{4}-\d\d-\d\d )", "  ", text)
-    errors.write(text.translate(CONTROLS))
+    return text.translate(CONTROLS).encode(errors="backslashreplace")
 
 
 # ---- finding the application -----------------------------------------------

@@ -192,22 +192,33 @@ result_send(PyObject *result, struct start_response *s)
 
 /* ---- the end ------------------------------------------------------------ */
 
+/* Bytes; NULL: out of memory. */
+static PyObject *
+exception_text(PyObject *kind, PyObject *value, PyObject *trace)
+{
+	PyObject *bytes = PyObject_CallMethod(py.bootstrap, "exception_text",
+	    "OOO", kind, value != NULL ? value : Py_None,
+	    trace != NULL ? trace : Py_None);
+
+	if (bytes == NULL)
+		PyErr_Clear();
+	return bytes;
+}
+
 void
 result_log_exception(const struct start_response *s, const char *what)
 {
-	PyObject *kind, *value, *trace, *done;
+	pf_str text = PF_STR("no memory for its traceback\n");
+	PyObject *kind, *value, *trace, *bytes;
 
 	PyErr_Fetch(&kind, &value, &trace);
 	PyErr_NormalizeException(&kind, &value, &trace);
-	log_request(s->app, s->request, PF_LOG_ERROR, what);
-	done = PyObject_CallMethod(py.bootstrap, "log_exception", "OOO", kind,
-	    value != NULL ? value : Py_None, trace != NULL ? trace : Py_None);
-	if (done == NULL) {
-		PyErr_Clear();
-		py.host->log(s->app->app, PF_LOG_ERROR,
-		    "no memory for its traceback");
-	}
-	Py_XDECREF(done);
+	bytes = exception_text(kind, value, trace);
+	if (bytes != NULL)
+		text = (pf_str){ .p = PyBytes_AS_STRING(bytes),
+			.n = (size_t)PyBytes_GET_SIZE(bytes) };
+	log_request_text(s->app, s->request, PF_LOG_ERROR, what, text);
+	Py_XDECREF(bytes);
 	Py_XDECREF(kind);
 	Py_XDECREF(value);
 	Py_XDECREF(trace);

@@ -26,14 +26,22 @@ respond_error(pf_request *req, unsigned status)
 }
 
 void
-log_request(const struct wsgi_app *app, pf_request *req, int level,
-    const char *text)
+log_request_text(const struct wsgi_app *app, pf_request *req, int level,
+    const char *what, pf_str below)
 {
 	const pf_info *info = py.host->info(req);
 
-	py.host->log(app->app, level, "%.*s %.*s: %s", (int)info->method.n,
-	    info->method.p, (int)(info->target.n < 256 ? info->target.n : 256),
-	    info->target.p, text);
+	py.host->log_text(app->app, level, below, "%.*s %.*s: %s",
+	    (int)info->method.n, info->method.p,
+	    (int)(info->target.n < 256 ? info->target.n : 256), info->target.p,
+	    what);
+}
+
+void
+log_request(const struct wsgi_app *app, pf_request *req, int level,
+    const char *what)
+{
+	log_request_text(app, req, level, what, (pf_str){ .n = 0 });
 }
 
 /* ---- the call ----------------------------------------------------------- */
