@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@
 #include "master/spawn.h"
 #include "master/template.h"
 
-#define NUMBER_BASE 10
+#define NUMBER_BASE       10
+#define UNKNOWN_WORKER_MS 1000
 
 /* ---- the slots that wait ------------------------------------------------- */
 
@@ -210,11 +212,29 @@ unlink_template(struct template *t)
 	*at = t->next;
 }
 
+/* A worker under way whom it had not told us of holds listeners until it hears
+ * that its template has died, at once. */
+static void
+wait_for_worker(const struct template *t)
+{
+	struct pollfd p = { .fd = t->worker_fd }; /* for its end only */
+	int n = -1;
+
+	while (p.fd >= 0 && (n = poll(&p, 1, UNKNOWN_WORKER_MS)) < 0 &&
+	    errno == EINTR)
+		continue;
+	if (n == 0)
+		log_warnx("a worker that template (%d) was making does not end",
+		    (int)t->pid);
+}
+
+/* It has died. */
 static void
 template_free(struct template *t)
 {
 	ev_child_stop(t->master->loop, &t->exit);
 	stop_listening(t);
+	wait_for_worker(t);
 	fd_close(&t->worker_fd);
 	free(t);
 }
@@ -266,13 +286,16 @@ static void
 dismiss(struct template *t)
 {
 	struct master *m = t->master;
+	int under_way = t->worker_fd;
 
 	if (t->dismissed)
 		return;
 	t->dismissed = true;
 	stop_listening(t);
+	t->worker_fd = -1;
 	while (t->n_waiting > 0)
 		m->unspawned[m->n_unspawned++] = give_back(t, 0);
+	t->worker_fd = under_way; /* template_free() waits for its end */
 	kill(t->pid, SIGKILL);
 }
 

@@ -77,13 +77,49 @@ put_seconds(struct line *l, uint64_t ns)
 }
 
 static void
-line_out(struct line *l)
+line_out(struct line *l, int fd)
 {
 	ssize_t written;
 
 	l->text[l->n++] = '\n';
-	written = write(log_fd(), l->text, l->n);
+	written = write(fd, l->text, l->n);
 	(void)written; /* there is no other place to complain to */
+}
+
+/* ---- the sheet ------------------------------------------------------------
+ */
+
+/*
+ * A report of a worker that lives on is put down on a sheet of its own, and
+ * comes into the log in one write: stacks are written word by word, and lines
+ * of other threads and workers would stand in the middle.  One that dies writes
+ * into the log at once: what it still can say.
+ */
+static int
+sheet_begin(void)
+{
+	int fd = memfd_create("report", MFD_CLOEXEC);
+
+	return fd >= 0 ? fd : log_fd();
+}
+
+static void
+sheet_end(int fd)
+{
+	ssize_t written;
+	off_t n;
+	void *text;
+
+	if (fd == log_fd())
+		return;
+	n = lseek(fd, 0, SEEK_CUR);
+	text = mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (text != MAP_FAILED) {
+		written = write(log_fd(), text, (size_t)n);
+		(void)written;
+		munmap(text, (size_t)n);
+	}
+	close(fd);
 }
 
 /* ---- what threads are at ------------------------------------------------- */
@@ -117,7 +153,7 @@ put_request(struct line *l, const struct pf_request *r)
  * the loop finds the look.
  */
 static void
-write_thread(struct worker *w, const struct runner *t)
+write_thread(struct worker *w, const struct runner *t, int fd)
 {
 	struct line l = { 0 };
 	const struct pf_request *r;
@@ -134,7 +170,7 @@ write_thread(struct worker *w, const struct runner *t)
 	}
 	atomic_fetch_sub(&w->looking, 1);
 	if (r != NULL)
-		line_out(&l);
+		line_out(&l, fd);
 }
 
 void
@@ -146,22 +182,22 @@ report_let_go(struct worker *w)
 
 /* The baton's lock is held, unless the process dies of what happened. */
 static void
-write_threads(struct worker *w)
+write_threads(struct worker *w, int fd)
 {
 	for (const struct runner *t = w->baton.runners; t != NULL; t = t->next)
-		write_thread(w, t);
+		write_thread(w, t, fd);
 }
 
 static void
-write_stacks(const struct worker *w)
+write_stacks(const struct worker *w, int fd)
 {
 	for (const struct module *m = w->apps.modules; m != NULL; m = m->next)
 		if (m->started && m->calls.dump != NULL)
-			m->calls.dump(m->state, log_fd());
+			m->calls.dump(m->state, fd);
 }
 
 static void
-write_why(const char *why)
+write_why(const char *why, int fd)
 {
 	struct line l = { 0 };
 
@@ -170,17 +206,20 @@ write_why(const char *why)
 	put_number(&l, (uint64_t)getpid(), 10, 1);
 	put_text(&l, ") ");
 	put_text(&l, why);
-	line_out(&l);
+	line_out(&l, fd);
 }
 
 void
 report_write(struct worker *w, const char *why)
 {
-	write_why(why);
+	int fd = sheet_begin();
+
+	write_why(why, fd);
 	pthread_mutex_lock(&w->baton.lock);
-	write_threads(w);
+	write_threads(w, fd);
 	pthread_mutex_unlock(&w->baton.lock);
-	write_stacks(w);
+	write_stacks(w, fd);
+	sheet_end(fd);
 }
 
 /* ---- signals ------------------------------------------------------------- */
@@ -191,15 +230,16 @@ static void
 on_stand_still(int signo)
 {
 	struct worker *w = the_worker;
-	int saved = errno;
+	int saved = errno, fd = sheet_begin();
 
 	(void)signo;
-	write_why("stands still");
+	write_why("stands still", fd);
 	if (pthread_mutex_trylock(&w->baton.lock) == 0) {
-		write_threads(w);
+		write_threads(w, fd);
 		pthread_mutex_unlock(&w->baton.lock);
 	}
-	write_stacks(w);
+	write_stacks(w, fd);
+	sheet_end(fd);
 	errno = saved;
 }
 
@@ -224,19 +264,19 @@ on_fatal(int signo, siginfo_t *info, void *context)
 	struct line why = { 0 };
 	void *frame[FRAMES_MAX];
 	const char *name = sigabbrev_np(signo);
-	int n;
+	int n, fd = log_fd();
 
 	(void)context;
 	put_text(&why, "SIG");
 	put_text(&why, name != NULL ? name : "?");
 	put_cause(&why, signo, info);
 	why.text[why.n] = '\0';
-	write_why(why.text);
+	write_why(why.text, fd);
 	/* whoever holds the lock may be the one that crashed */
-	write_threads(the_worker);
-	write_stacks(the_worker);
+	write_threads(the_worker, fd);
+	write_stacks(the_worker, fd);
 	n = backtrace(frame, FRAMES_MAX);
-	backtrace_symbols_fd(frame, n, log_fd());
+	backtrace_symbols_fd(frame, n, fd);
 	raise(signo); /* with the default action, when we return */
 }
 

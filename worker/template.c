@@ -370,7 +370,7 @@ template_main(const struct heritage *h)
 	case WORKER: return serve(&t);
 	case WORKER_UNKNOWN:
 		tell_why(&t, "its template died");
-		return WORKER_CANNOT_BOOT;
+		_exit(WORKER_CANNOT_BOOT); /* the master may wait for it */
 	}
 	return WORKER_OK;
 }

@@ -2,6 +2,7 @@
 import ctypes
 import itertools
 import os
+import threading
 import time
 
 
@@ -12,6 +13,15 @@ def spin(_):
 
 def sleep(argument):
     time.sleep(float(argument))
+
+
+def deep(argument, frames=90):
+    """As sleep(), at the bottom of so many."""
+    if frames == 0:
+        print("deep down")
+        time.sleep(float(argument))
+    else:
+        deep(argument, frames - 1)
 
 
 def crash(_):
@@ -54,6 +64,19 @@ def read(argument):
     with open(argument, "rb", buffering=0) as pipe:
         print("reading")
         pipe.read(1)
+
+
+enough = threading.Event()
+
+
+def chatter(_):
+    """Lines until somebody asks for silence."""
+    while not enough.is_set():
+        print("chatter")
+
+
+def silence(_):
+    enough.set()
 
 
 def flood(_):

@@ -387,14 +387,19 @@ class Server:
 
     # ---- what must hold after every test -----------------------------------
 
+    def left(self):
+        """Processes of its session, but those that are ending: they have no
+        name any more."""
+        return [p for p, (state, _, sid) in processes().items()
+                if sid == self.pid and state != "Z" and title_of(p)]
+
     def check(self):
         try:
             if not self.stopped:
                 assert self.process.poll() is None, "\n".join(self.log)
                 self.stop()
             self.check_log()
-            left = [p for p, (state, _, sid) in processes().items()
-                    if sid == self.pid and state != "Z"]
+            left = self.left()
             assert not left, f"processes left: {left}"
         finally:
             self.end_all()

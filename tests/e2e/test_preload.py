@@ -199,6 +199,16 @@ def test_a_worker_may_refuse_after_the_fork(start):
            "refuses: no pen")
 
 
+@pytest.mark.parametrize("time", range(8))
+def test_a_failed_start_leaves_no_worker_that_was_being_made(start, time):
+    s = start(on(module("preload", **{"option.refuse": "no pen"}), workers=8),
+              ready=0)
+    os.waitid(os.P_PID, s.pid, os.WEXITED | os.WNOWAIT)
+    left = s.left()  # at once
+    s.allow("no pen").wait_exit(4)
+    assert left == []
+
+
 # ---- reloads -----------------------------------------------------------------
 
 def test_a_reload_makes_a_new_template_and_ends_the_old(start):

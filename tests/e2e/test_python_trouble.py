@@ -1,5 +1,6 @@
 """Python applications that hang, crash, fork and compute."""
 import contextlib
+import itertools
 import os
 import pathlib
 import re
@@ -81,6 +82,29 @@ def test_a_handler_that_no_exception_reaches_costs_the_worker(trouble):
         s.wait(READY, after=mark)
     wait_gone(old[0])
     assert s.get("/").status == 200
+
+
+def test_lines_of_others_do_not_stand_in_a_report(trouble):
+    """One of four stacks of 90 functions, and each line of them in pieces."""
+    s = trouble(request_timeout="1s", threads=8)
+    s.allow(LATE, "exception in")
+    with contextlib.ExitStack() as stack:
+        deep = [stack.enter_context(s.connect()) for _ in range(4)]
+        for c in deep:
+            c.request("/deep?2")
+        s.wait("^deep down$", len(deep))
+        with s.connect() as c:
+            c.request("/chatter")
+            for c in deep:
+                assert c.response().status == 504
+            s.wait("RequestTimeout", len(deep))
+            assert s.get("/silence").status == 200
+    report = itertools.takewhile(
+        lambda line: line != "chatter" and not re.match(r"\d{4}-", line),
+        itertools.dropwhile(lambda line: "over its" not in line, s.log))
+    text = "\n".join(report)
+    assert len(re.findall(r"^thread 0x.*GET /deep", text, re.M)) == 4, text
+    assert len(re.findall(r"line \d+ in deep$", text, re.M)) == 4 * 91, text
 
 
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer has its own report")
