@@ -74,8 +74,7 @@ is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* ---- pairs of several lines ------------------------------------------------
- */
+/* ---- pairs of several lines ---------------------------------------------- */
 
 static void
 end_pair(struct reader *r)
@@ -133,8 +132,7 @@ continue_pair(struct reader *r, const char *text)
 	return NULL;
 }
 
-/* ---- lines -----------------------------------------------------------------
- */
+/* ---- lines --------------------------------------------------------------- */
 
 /* NULL, or what is wrong with a header; *name is cut out of buf. */
 static const char *

@@ -27,8 +27,7 @@ section_app(const char *section)
 	return strncmp(section, APP_PREFIX, n) == 0 ? section + n : NULL;
 }
 
-/* ---- one that is not known ------------------------------------------------
- */
+/* ---- one that is not known ----------------------------------------------- */
 
 static void
 write_sections(FILE *out)

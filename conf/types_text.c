@@ -178,8 +178,7 @@ const struct setting_type type_mount = { .parse = parse_mount,
 	.describe = describe_mount,
 	.fini = fini_string };
 
-/* ---- path: as a request line has it ---------------------------------------
- */
+/* ---- path: as a request line has it -------------------------------------- */
 
 static const char *
 parse_path(void *dst, const struct setting *s, const char *text)

@@ -86,8 +86,7 @@ line_out(struct line *l, int fd)
 	(void)written; /* there is no other place to complain to */
 }
 
-/* ---- the sheet ------------------------------------------------------------
- */
+/* ---- the sheet ----------------------------------------------------------- */
 
 /*
  * A report of a worker that lives on is put down on a sheet of its own, and
