@@ -40,10 +40,13 @@ suggest_distance(const char *a, const char *b)
 void
 suggest(struct suggestion *s, const char *name, const char *candidate)
 {
-	size_t d = suggest_distance(name, candidate);
+	size_t n = strlen(name), m = strlen(candidate), d;
+	size_t most = 1 + n / 3; /* beyond, it is another word */
 
-	/* Beyond a third of the letters it is another word. */
-	if (d > 1 + strlen(name) / 3 || d >= strlen(candidate))
+	if (n > m + most || m > n + most)
+		return; /* so many letters would have to come or go */
+	d = suggest_distance(name, candidate);
+	if (d > most || d >= m)
 		return;
 	if (s->name == NULL || d < s->distance)
 		*s = (struct suggestion){ .name = candidate, .distance = d };
