@@ -86,41 +86,6 @@ line_out(struct line *l, int fd)
 	(void)written; /* there is no other place to complain to */
 }
 
-/* ---- the sheet ----------------------------------------------------------- */
-
-/*
- * A report of a worker that lives on is put down on a sheet of its own, and
- * comes into the log in one write: stacks are written word by word, and lines
- * of other threads and workers would stand in the middle.  One that dies writes
- * into the log at once: what it still can say.
- */
-static int
-sheet_begin(void)
-{
-	int fd = memfd_create("report", MFD_CLOEXEC);
-
-	return fd >= 0 ? fd : log_fd();
-}
-
-static void
-sheet_end(int fd)
-{
-	ssize_t written;
-	off_t n;
-	void *text;
-
-	if (fd == log_fd())
-		return;
-	n = lseek(fd, 0, SEEK_CUR);
-	text = mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (text != MAP_FAILED) {
-		written = write(log_fd(), text, (size_t)n);
-		(void)written;
-		munmap(text, (size_t)n);
-	}
-	close(fd);
-}
-
 /* ---- what threads are at ------------------------------------------------- */
 
 static void
@@ -208,17 +173,46 @@ write_why(const char *why, int fd)
 	line_out(&l, fd);
 }
 
+static void
+hand_in(int sheet)
+{
+	off_t n = lseek(sheet, 0, SEEK_CUR);
+	void *text = mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, sheet, 0);
+	ssize_t written;
+
+	if (text != MAP_FAILED) {
+		written = write(log_fd(), text, (size_t)n);
+		(void)written;
+		munmap(text, (size_t)n);
+	}
+	close(sheet);
+}
+
+/*
+ * Of a worker that lives on: put down on a sheet of its own, which comes into
+ * the log in one write.  Stacks are written word by word, and lines of other
+ * threads and workers would stand in the middle.
+ */
+static void
+write_report(struct worker *w, const char *why, int (*lock)(pthread_mutex_t *))
+{
+	int sheet = memfd_create("report", MFD_CLOEXEC);
+	int fd = sheet >= 0 ? sheet : log_fd();
+
+	write_why(why, fd);
+	if (lock(&w->baton.lock) == 0) {
+		write_threads(w, fd);
+		pthread_mutex_unlock(&w->baton.lock);
+	}
+	write_stacks(w, fd);
+	if (sheet >= 0)
+		hand_in(sheet);
+}
+
 void
 report_write(struct worker *w, const char *why)
 {
-	int fd = sheet_begin();
-
-	write_why(why, fd);
-	pthread_mutex_lock(&w->baton.lock);
-	write_threads(w, fd);
-	pthread_mutex_unlock(&w->baton.lock);
-	write_stacks(w, fd);
-	sheet_end(fd);
+	write_report(w, why, pthread_mutex_lock);
 }
 
 /* ---- signals ------------------------------------------------------------- */
@@ -228,17 +222,10 @@ report_write(struct worker *w, const char *why)
 static void
 on_stand_still(int signo)
 {
-	struct worker *w = the_worker;
-	int saved = errno, fd = sheet_begin();
+	int saved = errno;
 
 	(void)signo;
-	write_why("stands still", fd);
-	if (pthread_mutex_trylock(&w->baton.lock) == 0) {
-		write_threads(w, fd);
-		pthread_mutex_unlock(&w->baton.lock);
-	}
-	write_stacks(w, fd);
-	sheet_end(fd);
+	write_report(the_worker, "stands still", pthread_mutex_trylock);
 	errno = saved;
 }
 
@@ -257,6 +244,7 @@ put_cause(struct line *l, int signo, const siginfo_t *info)
 	}
 }
 
+/* Writes as it goes: it may not get to the next line. */
 static void
 on_fatal(int signo, siginfo_t *info, void *context)
 {
