@@ -133,10 +133,11 @@ int fork_after_child(void *module);
 /* pf_module.on_request; without the GIL. */
 void wsgi_request(void *app, pf_request *, void *thread);
 /* A line in the error log that begins with the request. */
+void log_request(const struct wsgi_app *, pf_request *, int level,
+    const char *what);
+/* ... and with whole lines of text below it. */
 void log_request_text(const struct wsgi_app *, pf_request *, int level,
     const char *what, pf_str below);
-void log_request(const struct wsgi_app *, pf_request *, int level,
-    const char *text);
 
 /* ---- environ.c ---------------------------------------------------------- */
 
