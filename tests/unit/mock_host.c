@@ -125,16 +125,22 @@ must_be_open(const struct pf_request *r, const char *call)
 
 /* ---- settings and log ---------------------------------------------------- */
 
+__attribute__((format(printf, 3, 0))) static void
+vmock_log(pf_app *app, int level, const char *fmt, va_list ap)
+{
+	vsnprintf(app->logged, sizeof app->logged, fmt, ap);
+	app->log_level = level;
+	app->n_logged++;
+}
+
 __attribute__((format(printf, 3, 4))) static void
 mock_log(pf_app *app, int level, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(app->logged, sizeof app->logged, fmt, ap);
+	vmock_log(app, level, fmt, ap);
 	va_end(ap);
-	app->log_level = level;
-	app->n_logged++;
 }
 
 /* The text below is not kept. */
@@ -146,10 +152,8 @@ mock_log_text(pf_app *app, int level, pf_str text, const char *fmt, ...)
 	if (text.n > 0)
 		assert_int_equal(text.p[text.n - 1], '\n');
 	va_start(ap, fmt);
-	vsnprintf(app->logged, sizeof app->logged, fmt, ap);
+	vmock_log(app, level, fmt, ap);
 	va_end(ap);
-	app->log_level = level;
-	app->n_logged++;
 }
 
 static const char *
