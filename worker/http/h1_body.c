@@ -152,18 +152,18 @@ body_counted(struct pf_request *r, enum body_result result)
 	return result;
 }
 
-/* The client has sent all it will, or is gone. */
+/* The client has sent all it will: one that only half closed gets its answer
+ * (RFC 9112 8). */
 static void
 body_eof(struct conn *c, struct pf_request *r)
 {
 	body_bad(r);
-	if (c->state == CONN_BODY) {
-		conn_close(c); /* nobody is there to be answered */
-		return;
-	}
 	c->eof = true;
 	conn_watch(c, c->io.events & EV_WRITE);
-	h1_stream_fail(r, PF_EPROTO);
+	if (c->state == CONN_BODY)
+		h1_fail(r, 400, "body cut short");
+	else
+		h1_stream_fail(r, PF_EPROTO);
 }
 
 void
