@@ -18,11 +18,6 @@
 #include "worker/net/per_ip.h"
 #include "worker/request.h"
 
-/* A client that goes on sending (a refused upload), or has still to take the
- * answer, has this long; one that took all and is silent, the timeout of the
- * list. */
-#define LINGER_NS (30 * NS_PER_S)
-
 static void
 on_io(struct ev_loop *loop, ev_io *io, int revents)
 {
@@ -211,6 +206,7 @@ conn_reset(struct conn *c)
 void
 conn_linger(struct conn *c)
 {
+	struct worker *w = c->worker;
 	bool all = c->eof && !conn_is_taking(c);
 
 	request_drop(c);
@@ -219,9 +215,9 @@ conn_linger(struct conn *c)
 		return;
 	}
 	c->state = CONN_LINGERING;
-	c->linger_until_ns = c->worker->now_ns + LINGER_NS;
+	c->linger_until_ns = w->now_ns + w->send.after_ns;
 	conn_watch(c, c->eof ? 0 : EV_READ);
-	deadline_set(&c->deadline, &c->worker->linger, c->worker->now_ns);
+	deadline_set(&c->deadline, &w->linger, w->now_ns);
 }
 
 void

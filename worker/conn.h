@@ -86,8 +86,9 @@ void conn_end(struct conn *);
 /* At once, and so that the client cannot take it for a regular end (RST). */
 void conn_reset(struct conn *);
 /* Says FIN, then waits a little for the client's, so that a reset does not
- * destroy the response on its way (RFC 9112 9.6), and longer for it to take
- * what was sent. */
+ * destroy the response on its way (RFC 9112 9.6).  A client that goes on
+ * sending (a refused upload), or has still to take what was sent, has
+ * send_timeout in all. */
 void conn_linger(struct conn *);
 
 /* Nothing can reach the client any more.  One that has closed looks like one

@@ -26,7 +26,7 @@
 
 /* Numbers of fds besides those of connections, an application's among them. */
 #define LOOP_FDS_OTHER 1024u
-#define LINGER_NS      (2 * NS_PER_S)
+#define LINGER_STEP_NS (2 * NS_PER_S)
 #define INTERRUPT_NS   (2 * NS_PER_S) /* then the worker is replaced */
 
 /* ---- boot -------------------------------------------------------------- */
@@ -80,7 +80,7 @@ deadline_lists_init(struct worker *w)
 		{ &w->keepalive, s->keepalive_timeout_ms * NS_PER_MS,
 		    h1_idle_late },
 		{ &w->queue, s->queue_timeout_ms * NS_PER_MS, h1_queue_late },
-		{ &w->linger, LINGER_NS, h1_linger_late },
+		{ &w->linger, LINGER_STEP_NS, h1_linger_late },
 		{ &w->interrupted, INTERRUPT_NS, h1_interrupted_late },
 	};
 

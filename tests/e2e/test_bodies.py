@@ -303,6 +303,20 @@ def test_an_unread_body_that_is_too_long_ends_the_connection(one):
                 pass  # it is told either way, and nothing else is served
 
 
+@pytest.mark.parametrize("n, stays", [(65536, True), (196608, False)])
+def test_an_unread_body_is_read_on_for_64_kib(one, n, stays):
+    """And for the piece that is under way then, which is no longer."""
+    with one().connect() as c:
+        c.request("/unread", method="POST", Content_Length=n)
+        assert c.response().body == b"fast"
+        with sending(c, [text(n), NEXT.encode()]):
+            if stays:
+                assert c.response().status == 200
+            else:
+                with pytest.raises((EOFError, ConnectionResetError)):
+                    c.response()
+
+
 def test_an_unread_body_that_turns_out_wrong_ends_the_connection(one):
     with one().connect() as c:
         c.request("/unread", method="POST", Transfer_Encoding="chunked")

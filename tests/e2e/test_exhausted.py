@@ -217,6 +217,16 @@ def test_a_client_has_so_many_connections_in_all_workers_together(start):
             assert serves(c)
 
 
+def test_a_client_may_have_any_number_if_nothing_is_set(start):
+    s = start({"server": {"workers": 1}, "proxy": {"trust": ""}, **APPS},
+              ready=1)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(s.connect(source="127.0.0.2"))
+                   for _ in range(200)]
+        assert all([serves(c) for c in clients])
+    assert s.status()["per_ip_refused"] == 0
+
+
 def test_trusted_peers_and_unix_sockets_speak_for_many(start, tmp_path):
     s = capped(start, 1)
     with contextlib.ExitStack() as stack:

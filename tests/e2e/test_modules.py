@@ -90,6 +90,7 @@ def test_a_response_that_is_not_whole_cuts_the_connection(wrong, how):
         assert wrong.get("/?fd").status == 200
     if how == "short":
         assert wrong.wait(r"short (-?\d+)")[1] == "-5"
+        wrong.wait(r"response to GET .* bytes short of its Content-Length")
 
 
 @pytest.mark.parametrize("method, status", [

@@ -261,6 +261,11 @@ def test_clients_that_vanish_anywhere_harm_nobody(one):
                 c = s.connect().send(piece)
                 c.sock.close()
             assert steady.get("/pid").status == 200
+        while s.status()["connections"] > 1:
+            pass
+        ticks = cpu_ticks(pid)
+        time.sleep(0.5)  # is to go by without work
+        assert cpu_ticks(pid) - ticks < os.sysconf("SC_CLK_TCK") / 8
     assert s.workers() == [pid]
 
 
@@ -382,6 +387,53 @@ def trickle(client, piece=b"x", until=None):
     waits = [(until or client).sock]
     while not select.select(waits, [], [], 0.02)[0]:
         client.send(piece)
+
+
+def test_a_head_that_trickles_has_header_timeout_in_all(one):
+    s = one(http={"header_timeout": "500ms", "max_header": "1M",
+                  "max_head": "1M"})
+    with s.connect() as c:
+        c.send("GET /pid HTTP/1.1\r\nHost: t\r\nX: ")
+        trickle(c)
+        r = c.response()
+        assert r.status == 408 and r.closes
+    assert s.status()["too_slow"] == 1
+
+
+def test_a_proxy_header_that_trickles_has_header_timeout_in_all(one):
+    s = one(proxy={"protocol": "on"}, http={"header_timeout": "500ms"})
+    s.allow("PROXY header: it is late")
+    with s.connect() as c:
+        trickle(c.send("PROXY UNKNOWN "))
+        c.closed()
+    s.wait("PROXY header: it is late")
+    assert s.status()["proxy_refused"] == 1
+
+
+def trickle_until_cut(client, piece=b"x"):
+    """Whatever it is told; what it has to read is left."""
+    poll = select.poll()
+    poll.register(client.sock, 0)
+    while not poll.poll(20):
+        with contextlib.suppress(OSError):
+            client.send(piece)
+
+
+@pytest.mark.parametrize("http, path, status", [
+    ({"max_body": "1k", "send_timeout": "300ms"}, "/sum", 413),
+    ({"body_timeout": "300ms", "send_timeout": "300ms", "min_rate": 0},
+     "/unread", 200),
+], ids=["refused", "unread"])
+def test_a_client_whose_body_nobody_wants_is_cut_in_time(
+        one, http, path, status):
+    """Though it never stops sending."""
+    s = one({**APPS, "app:unread": module("fast", "/unread", stream="yes")},
+            http=http)
+    with s.connect() as c:
+        c.request(path, method="POST", Content_Length=60_000)
+        assert c.response().status == status
+        trickle_until_cut(c)
+    assert s.get("/pid").status == 200
 
 
 def late_body(server):
