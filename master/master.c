@@ -31,11 +31,10 @@
 /* What a worker needs besides connections and listeners. */
 #define FDS_SPARE 64
 
-/* That the master's loop watches: a channel each worker, and what is its own.
- */
 /* Of all that a master has at its start, many times over. */
 #define REHEARSAL_BYTES (2u << 20)
-#define LOOP_FDS        (SUP_SLOTS_MAX + 256u)
+/* That its loop watches: a channel each worker, and what is its own. */
+#define LOOP_FDS (SUP_SLOTS_MAX + 256u)
 
 _Static_assert(SUP_SLOTS_MAX == SCORE_SLOTS, "a slot is a slot in both");
 
