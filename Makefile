@@ -527,9 +527,10 @@ fuzzers: $(FUZZERS)
 fuzz-run: fuzzers
 	@tests/lint/fuzz.sh $(FUZZ_SECONDS) $(FUZZERS)
 
-## bench         the measurements of README.md; BENCH='duel idle' for some
+## bench         the measurements of README.md; BENCH='duel idle' for some,
+##               BENCH=before BEFORE=REVISION against another revision
 bench: all $(TESTMOD_SO) $(BENCH_BIN)
-	PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/bench/bench.py $(BENCH)
+	PREFORK_BUILD=$(CURDIR)/$(BUILD) BEFORE=$(BEFORE) tests/bench/bench.py $(BENCH)
 
 ## bench-wsgi    Python beside its peers; BENCH='hello flask' for some
 bench-wsgi: all $(BENCH_BIN) $(VENV_BENCH)/.stamp

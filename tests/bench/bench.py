@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bench.py [duel|newcomer|spread|blocking|idle|start|memory|hup|wrk|hostile]...
+"""bench.py [duel|before|newcomer|spread|blocking|idle|start|memory|hup|wrk|hostile]...
 
 Measures the program in $PREFORK_BUILD (build/release) beside its peers and
 prints what was found next to the goal.  The machine may drift by 20 %: rates
@@ -21,11 +21,12 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import services
-from services import (RAW, memory_kib, nginx, output, pin, prefork, pss_kib,
-                      responder)
+from services import (RAW, ROOT, memory_kib, nginx, output, pin, prefork,
+                      pss_kib, responder)
 
 CONNECTIONS = 64
 SLICES = int(os.environ.get("BENCH_SLICES", 15))  # of a duel, odd
@@ -46,12 +47,12 @@ def stolen():
     return int(fields[7]), sum(map(int, fields[:8]))
 
 
-def one_slice(service):
+def one_slice(service, path):
     """(requests per second, CPU microseconds per request)."""
     for _ in range(5):
         steal, cpu = stolen(), service.cpu_s()
         answers, seconds = output(RAW / "raw_load", service.port, CONNECTIONS,
-                                  1, "/", cpu=1)
+                                  1, path, cpu=1)
         used = service.cpu_s() - cpu
         after = stolen()
         if (after[0] - steal[0]) <= CALM * (after[1] - steal[1]):
@@ -59,10 +60,10 @@ def one_slice(service):
     return answers / seconds, used * 1e6 / answers
 
 
-def fight(a, b):
+def fight(a, b, path="/"):
     """Ratios a to b, (rate, CPU), each (median, lowest, highest)."""
-    one_slice(a), one_slice(b)  # warm
-    turns = [one_slice(b if i % 2 == 0 else a) for i in range(SLICES)]
+    one_slice(a, path), one_slice(b, path)  # warm
+    turns = [one_slice(b if i % 2 == 0 else a, path) for i in range(SLICES)]
     ratios = []
     for kind in 0, 1:
         found = [turns[i][kind] * 2 / (turns[i - 1][kind] + turns[i + 1][kind])
@@ -100,6 +101,32 @@ def duel():
         with peer:
             show_fight("nginx", "responder", fight(peer, limit))
             show_fight("prefork", "nginx", fight(ours, peer), 1.0)
+
+
+def built(revision, folder):
+    """That revision of this repository, built in the folder: its programs."""
+    tree = subprocess.run(["git", "-C", ROOT, "archive", revision],
+                          stdout=subprocess.PIPE, check=True).stdout
+    subprocess.run(["tar", "-x", "-C", folder], input=tree, check=True)
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    subprocess.run(["make", "-s", f"-j{os.cpu_count()}", "-C", folder, "all",
+                    "build/release/tests/mod_sleep.so"], env=env, check=True,
+                   stdout=subprocess.DEVNULL)
+    return pathlib.Path(folder, "build/release")
+
+
+def before():
+    """What this tree costs, and gains, against another revision of it."""
+    revision = os.environ.get("BEFORE")
+    if not revision:
+        report("before", "absent: BEFORE=REVISION says against what")
+        return
+    pathlib.Path(services.work, "small").write_bytes(bytes(1024))
+    with tempfile.TemporaryDirectory() as folder:
+        build = built(revision, folder)
+        with prefork(1, 0) as now, prefork(1, 0, build=build) as then:
+            for name, path in ("hello", "/"), ("1 KiB file", "/files/small"):
+                show_fight(name, revision, fight(now, then, path), 0.97, 1.03)
 
 
 def wrk():
@@ -447,8 +474,8 @@ def hostile():
         report("  CPU of the server for the attack alone", f"{used:.1%}")
 
 
-ALL = {f.__name__: f for f in (duel, newcomer, spread, blocking, idle, start,
-                               memory, hup, wrk, hostile)}
+ALL = {f.__name__: f for f in (duel, before, newcomer, spread, blocking, idle,
+                               start, memory, hup, wrk, hostile)}
 
 
 def main():

@@ -100,10 +100,10 @@ class Service:
         self.process.stderr.close()
 
 
-def prefork(workers=2, cpu=None, patient=False, **server):
+def prefork(workers=2, cpu=None, patient=False, build=BUILD, **server):
     """hello at /, a handler that sleeps 50 ms at /sleep, files at /files.
 
-    patient: no client is too slow."""
+    patient: no client is too slow.  build: of which tree."""
     port = free_port()
     settings = {"bind": f"127.0.0.1:{port}", "workers": workers,
                 "connections": 20000, **server}
@@ -113,12 +113,12 @@ def prefork(workers=2, cpu=None, patient=False, **server):
                  "send_timeout = 1h\n")
     text += ("[http]\nkeepalive_timeout = 300s\n[log]\nlevel = warn\n"
              f"[app:files]\ntype = static\ntarget = {work}\nmount = /files\n"
-             f"[app:hello]\ntype = module\ntarget = {BUILD}/modules/hello.so\n"
-             f"[app:sleep]\ntype = module\ntarget = {BUILD}/tests/mod_sleep.so"
+             f"[app:hello]\ntype = module\ntarget = {build}/modules/hello.so\n"
+             f"[app:sleep]\ntype = module\ntarget = {build}/tests/mod_sleep.so"
              "\nmount = /sleep\noption.ms = 50\n")
     file = pathlib.Path(work) / f"prefork-{port}.ini"
     file.write_text(text)
-    return Service("prefork", [BUILD / "prefork", "-c", file], port, cpu)
+    return Service("prefork", [build / "prefork", "-c", file], port, cpu)
 
 
 def nginx(workers=2, cpu=None):
