@@ -103,7 +103,7 @@ FUZZ_C    := $(wildcard tests/fuzz/fuzz_*.c)
 # ---- flags -----------------------------------------------------------------
 
 flavour = $(or $(flavour_$(subst $(comma),_,$(SAN))),$(error SAN=$(SAN): \
-  address,undefined or thread))
+  address,undefined, thread, valgrind, fuzzer or coverage))
 comma := ,
 flavour_                  := release
 flavour_address_undefined := asan
@@ -330,7 +330,9 @@ $(foreach m,$(MODULES),$(eval $(BUILD)/obj/worker/modules/$(m).a: \
 # C library look at.
 COUNTED_C := $(addprefix worker/,http/field.c http/forwarded.c http/h1_chunk.c \
   http/h1_length.c http/h1_parse.c http/http_date.c http/static_condition.c \
-  http/static_range.c http/uri.c net/peer.c net/proxy_protocol.c) conf/trust.c
+  http/static_range.c http/uri.c net/peer.c net/proxy_protocol.c) \
+  $(addprefix conf/,bind.c list.c trust.c types_number.c types_proxy.c \
+  types_text.c)
 $(BUILD)/counted/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call compile,-fPIE -fsanitize-coverage=trace-pc -fno-builtin \
@@ -435,14 +437,19 @@ VALGRIND_NOT = loop_memory title $(valgrind_without)
 # Of tests/e2e are not here: exhausted limits descriptors, of which valgrind keeps
 # the last for itself; names and preload look at the command line, upgrade at the
 # file that runs; python_trouble counts on fractions of a second; a start of flask
-# takes a minute; idle, linked_python and sandbox test what this build is
-# without.  Not tried in full so far: django, listeners, load, never_down,
-# nginx, privileges, secrets, slow_clients, systemd, upgrade_wait.
+# or django takes a minute; idle, linked_python and sandbox test what this build
+# is without.
 VALGRIND_E2E := access_log baton blocking bodies control crash daemon \
-  defence first_start haproxy http_corpus limits master_dies modules \
-  proxies reload serving signals smuggling static wsgi_environ wsgi_files \
+  defence first_start haproxy http_corpus limits listeners load master_dies \
+  modules never_down nginx privileges proxies reload secrets serving signals \
+  slow_clients smuggling static systemd upgrade_wait wsgi_environ wsgi_files \
   wsgi_finding wsgi_input wsgi_iterable wsgi_lifecycle wsgi_output \
   wsgi_start_response
+# Nor these of them: programs of the system that it would follow (unshare,
+# mount), limits, and fractions of a second.
+VALGRIND_K := not (pid_1 or group_of_many_members or no_process_to_be_had or \
+  no_file_descriptor_left or over_its_time_and_a_queue or loop_backs_off or \
+  bad_reload_changes_nothing)
 check-valgrind:
 	@tests/lint/deps.sh build check valgrind
 	@$(MAKE) --no-print-directory SAN=valgrind check-valgrind-parts
@@ -451,7 +458,7 @@ check-valgrind-parts: all $(TESTS) $(TESTMOD_SO) $(UPGRADE_BIN)
 	  tests/lint/unit.sh $(filter-out $(VALGRIND_NOT:%=$(BUILD)/unit/t_%),$(TESTS))
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
 	  PREFORK_UNDER='$(VALGRIND)' PREFORK_WITHOUT='$(valgrind_without)' \
-	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) \
+	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) -k '$(VALGRIND_K)' \
 	  $(VALGRIND_E2E:%=tests/e2e/test_%.py)
 
 ## check-differential  beside nginx, Apache, HAProxy and gunicorn
@@ -512,13 +519,13 @@ cppcheck:
 	  --suppressions-list=tests/lint/cppcheck.supp \
 	  -D_GNU_SOURCE -I. -Iworker/include $(ALL_C)
 
-## analyze       gcc -fanalyzer over common, conf and master
+## analyze       gcc -fanalyzer over all C files of the programs
 # Its leak checks are off: gcc 12 loses an allocation that moves into a struct
 # which a later realloc may move.  LeakSanitizer and the fuzzer look for leaks.
 analyze:
-	@for c in $(filter common/% conf/% master/%,$(SOURCES)); do \
-	  echo "analyze $$c"; gcc $(PF_CPPFLAGS) -std=gnu11 -O2 -fanalyzer \
-	  -Wno-analyzer-malloc-leak -Wno-analyzer-file-leak -Werror -c -o /dev/null $$c || exit 1; done
+	@printf '%s\n' $(SOURCES) | xargs -P 2 -I{} gcc $(PF_CPPFLAGS) \
+	  $(python_flags) -std=gnu11 -O2 -fanalyzer -Wno-analyzer-malloc-leak \
+	  -Wno-analyzer-file-leak -Werror -c -o /dev/null {}
 
 ## fuzz          each fuzz target for FUZZ_SECONDS, an hour if not said
 fuzz:

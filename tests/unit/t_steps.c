@@ -18,7 +18,9 @@
 #include <prefork/module.h>
 
 #include "conf/settings.h"
+#include "conf/table.h"
 #include "conf/trust.h"
+#include "conf/types.h"
 #include "worker/http/forwarded.h"
 #include "worker/http/h1_chunk.h"
 #include "worker/http/h1_parse.h"
@@ -450,6 +452,50 @@ conditions_and_ranges_are_linear(void **state)
 	CHECK(conditions, run_static);
 }
 
+static const struct setting *of; /* the setting whose value is read */
+
+static void
+run_value(const char *text, size_t n, size_t step)
+{
+	struct settings s = { .n_apps = 0 };
+
+	(void)n;
+	(void)step; /* a value is there in one piece */
+	assert_null(setting_parse(&s, of, text));
+	if (of->type->fini != NULL)
+		of->type->fini(setting_field(&s, of));
+}
+
+/* As long as they may be: lists have an end. */
+static const struct input trusts[] = {
+	{ "networks", "", "10.0.0.0/8, ", "fd00::/8", 20, 250 },
+	{ "long ones", "", "0:0:0:0:0:ffff:10.0.0.1, ", "::1", 20, 250 },
+	{ "spaces", "10.0.0.1,", " ", "::1", 20, 200000 },
+	{ "spaces behind", "10.0.0.1", " ", ",::1", 20, 200000 },
+};
+
+static const struct input binds[] = {
+	/* each compared with those before it, 63 at most */
+	{ "paths", "", "unix:/@, ", "unix:/a", 63, 63 },
+	{ "zeros", "127.0.0.1:", "0", "1", 20, 200 },
+};
+
+static const struct input sizes[] = {
+	{ "zeros", "", "0", "1k", 20, 200000 },
+};
+
+static void
+values_are_linear(void **state)
+{
+	(void)state;
+	of = setting_at(ROW_proxy_trust);
+	CHECK(trusts, run_value);
+	of = setting_at(ROW_server_bind);
+	CHECK(binds, run_value);
+	of = setting_at(ROW_http_max_body);
+	CHECK(sizes, run_value);
+}
+
 static int
 trust_new(void **state)
 {
@@ -475,6 +521,7 @@ main(void)
 		cmocka_unit_test(fields_of_proxies_are_linear),
 		cmocka_unit_test(proxy_headers_are_linear),
 		cmocka_unit_test(conditions_and_ranges_are_linear),
+		cmocka_unit_test(values_are_linear),
 	};
 
 	return cmocka_run_group_tests(tests, trust_new, trust_end);
