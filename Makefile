@@ -359,15 +359,16 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call link,-pie $^)
 
-# The parser beside another one, where that is installed.
-has_http_parser = $(shell $(CC) -include http_parser.h -E -x c /dev/null \
+# The parser beside others, where they are installed.
+has_header = $(shell $(CC) $(CPPFLAGS) -include $(1).h -E -x c /dev/null \
   >/dev/null 2>&1 && echo '$(1)')
-$(BUILD)/obj/tests/bench/raw_parser.o: tests/bench/raw_parser.c $(BUILD)/flags
+PARSERS   = $(foreach p,http_parser llhttp,$(call has_header,$(p)))
+PARSERS_O = $(PARSERS:%=$(BUILD)/obj/tests/bench/parser_%.o)
+.SECONDEXPANSION:
+$(BUILD)/bench/raw_parser: $(BUILD)/obj/tests/bench/raw_parser.o \
+  $$(PARSERS_O) $(LIB)
 	@mkdir -p $(@D)
-	$(call compile,-fPIE $(call has_http_parser,-DWITH_HTTP_PARSER))
-$(BUILD)/bench/raw_parser: $(BUILD)/obj/tests/bench/raw_parser.o $(LIB)
-	@mkdir -p $(@D)
-	$(call link,-pie $^ $(PF_LIBS) $(call has_http_parser,-lhttp_parser))
+	$(call link,-pie $^ $(PF_LIBS) $(PARSERS:%=-l%))
 
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
@@ -547,7 +548,7 @@ bench-wsgi: all $(BENCH_BIN) $(VENV_BENCH)/.stamp
 bench-fibonacci: all $(VENV_BENCH)/.stamp
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) tests/bench/fibonacci.py
 
-## bench-parser  the request parser beside http-parser (libhttp-parser-dev)
+## bench-parser  the request parser beside http-parser and llhttp
 bench-parser: $(BUILD)/bench/raw_parser
 	@$<
 

@@ -462,7 +462,10 @@ def hostile():
             time.sleep(3)
             used = (victim.cpu_s() - used) / 3
             ours, beside, own = hostile_slices(victim, other, attack)
-            left = established(victim)
+            left, ended = established(victim), attack.poll() is not None
+        if ended or min(held, left) < .99 * n:
+            report(f"{n:,} of {name}", f"only {held:,} to {left:,}",
+                   "an attack", False)
         report(f"wrk -c16 beside {held:,} to {left:,} of {name}, rate",
                f"{ours[0] / own[0]:.2f} of {own[0]:,.0f}/s", ">= 0.9",
                ours[0] >= .9 * own[0])

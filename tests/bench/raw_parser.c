@@ -1,8 +1,8 @@
 /*
  * The request parser alone, on a browser's request of 600 bytes, beside
- * Debian's http-parser (libhttp-parser-dev), if that was there at compile time.
- * Each finds method, target and all fields.  They take turns; the median of the
- * turns counts.
+ * http-parser (libhttp-parser-dev) and llhttp (libllhttp-dev), if they were
+ * there at compile time.  Each finds method, target and all fields.  They take
+ * turns; the median of the turns counts.
  *
  *   raw_parser
  */
@@ -13,15 +13,11 @@
 #include <string.h>
 #include <time.h>
 
-#ifdef WITH_HTTP_PARSER
-#include <http_parser.h>
-#endif
-
+#include "tests/bench/parsers.h"
 #include "worker/http/h1_parse.h"
 
 #define TURNS    41
 #define TURN     20000 /* requests in one */
-#define FIELDS   100
 #define GOAL_NS  400.0
 #define GOAL_GBS 1.5
 
@@ -46,8 +42,6 @@ static const char request[] =
 #define REQUEST_BYTES (sizeof request - 1)
 _Static_assert(REQUEST_BYTES == 600, "the request has 600 bytes");
 
-typedef unsigned parse_fn(void); /* how many fields it found */
-
 _Noreturn static void
 die(const char *why)
 {
@@ -56,7 +50,7 @@ die(const char *why)
 }
 
 static unsigned
-parse_ours(void)
+parse_ours(const char *text, size_t n)
 {
 	static const struct h1_limits limits = { .request_line = 8192,
 		.field = 8192,
@@ -66,93 +60,30 @@ parse_ours(void)
 	struct h1_head head;
 
 	h1_head_init(&head, &limits, field);
-	if (h1_parse(&head, request, REQUEST_BYTES) != H1_OK)
-		die("h1_parse does not take the request");
-	return head.n_fields;
+	return h1_parse(&head, text, n) == H1_OK ? head.n_fields : 0;
 }
 
-#ifdef WITH_HTTP_PARSER
-/* What a server would note: where names and values are. */
-struct notes {
-	struct h1_span url, name[FIELDS], value[FIELDS];
-	unsigned n;
-	bool complete;
+static struct contender {
+	const char *name, *package;
+	parse_fn *parse; /* NULL: absent */
+	double ns[TURNS];
+} contenders[] = {
+	{ .name = "prefork", .parse = parse_ours },
+	{ "http-parser", "libhttp-parser-dev", parse_http_parser, { 0 } },
+	{ "llhttp", "libllhttp-dev", parse_llhttp, { 0 } },
 };
-
-static void
-note(struct h1_span *s, const char *at, size_t n)
-{
-	*s = (struct h1_span){ .at = (uint32_t)(at - request),
-		.n = (uint32_t)n };
-}
-
-static int
-on_url(http_parser *p, const char *at, size_t n)
-{
-	struct notes *notes = p->data;
-
-	note(&notes->url, at, n);
-	return 0;
-}
-
-static int
-on_name(http_parser *p, const char *at, size_t n)
-{
-	struct notes *notes = p->data;
-
-	note(&notes->name[notes->n], at, n);
-	return 0;
-}
-
-static int
-on_value(http_parser *p, const char *at, size_t n)
-{
-	struct notes *notes = p->data;
-
-	note(&notes->value[notes->n++], at, n);
-	return 0;
-}
-
-static int
-on_complete(http_parser *p)
-{
-	struct notes *notes = p->data;
-
-	notes->complete = true;
-	return 0;
-}
-
-static unsigned
-parse_theirs(void)
-{
-	static const http_parser_settings settings = { .on_url = on_url,
-		.on_header_field = on_name,
-		.on_header_value = on_value,
-		.on_headers_complete = on_complete };
-	static struct notes notes;
-	http_parser p = { .data = &notes };
-
-	notes.n = 0;
-	notes.complete = false;
-	http_parser_init(&p, HTTP_REQUEST);
-	if (http_parser_execute(&p, &settings, request, REQUEST_BYTES) !=
-		REQUEST_BYTES ||
-	    !notes.complete)
-		die("http-parser does not take the request");
-	return notes.n;
-}
-#endif
+#define N_CONTENDERS (sizeof contenders / sizeof contenders[0])
 
 /* Nanoseconds a request. */
 static double
 take_turn(parse_fn *parse)
 {
 	struct timespec from, to;
-	unsigned fields = 0, one = parse();
+	unsigned fields = 0, one = parse(request, REQUEST_BYTES);
 
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	for (unsigned i = 0; i < TURN; i++)
-		fields += parse();
+		fields += parse(request, REQUEST_BYTES);
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	if (fields != one * TURN)
 		die("a parser does not find the same every time");
@@ -177,13 +108,13 @@ median(double *ns)
 }
 
 static void
-print(const char *who, double *ns, bool has_goal)
+print(struct contender *c)
 {
-	double took = median(ns), rate = (double)REQUEST_BYTES / took;
+	double took = median(c->ns), rate = (double)REQUEST_BYTES / took;
 	bool ok = took <= GOAL_NS || rate >= GOAL_GBS;
 
-	printf("%-14s %7.1f ns/request  %5.2f GB/s", who, took, rate);
-	if (has_goal)
+	printf("%-14s %7.1f ns/request  %5.2f GB/s", c->name, took, rate);
+	if (c->parse == parse_ours)
 		printf("   goal: <= %.0f ns or >= %.1f GB/s   %s", GOAL_NS,
 		    GOAL_GBS, ok ? "PASS" : "FAIL");
 	putchar('\n');
@@ -192,26 +123,24 @@ print(const char *who, double *ns, bool has_goal)
 int
 main(void)
 {
-	static double ours[TURNS];
-#ifdef WITH_HTTP_PARSER
-	static double theirs[TURNS];
+	unsigned fields = parse_ours(request, REQUEST_BYTES);
 
-	if (parse_ours() != parse_theirs())
-		die("the parsers do not find the same");
-#endif
-	for (int i = 0; i < TURNS; i++) {
-		ours[i] = take_turn(parse_ours);
-#ifdef WITH_HTTP_PARSER
-		theirs[i] = take_turn(parse_theirs);
-#endif
-	}
+	for (size_t k = 0; k < N_CONTENDERS; k++)
+		if (contenders[k].parse != NULL &&
+		    contenders[k].parse(request, REQUEST_BYTES) != fields)
+			die("the parsers do not find the same");
+	for (int i = 0; i < TURNS; i++)
+		for (size_t k = 0; k < N_CONTENDERS; k++)
+			if (contenders[k].parse != NULL)
+				contenders[k].ns[i] =
+				    take_turn(contenders[k].parse);
 	printf("a request of %zu bytes with %u fields\n", REQUEST_BYTES,
-	    parse_ours());
-	print("prefork", ours, true);
-#ifdef WITH_HTTP_PARSER
-	print("http-parser", theirs, false);
-#else
-	puts("http-parser    absent: libhttp-parser-dev is not installed");
-#endif
+	    fields);
+	for (size_t k = 0; k < N_CONTENDERS; k++)
+		if (contenders[k].parse != NULL)
+			print(&contenders[k]);
+		else
+			printf("%-14s absent: %s is not installed\n",
+			    contenders[k].name, contenders[k].package);
 	return 0;
 }
