@@ -255,3 +255,21 @@ def test_an_overrun_is_noticed(file):
     symbols = elf(file, "--dyn-syms")
     assert "__stack_chk_fail" in symbols
     assert "_chk@" in symbols.replace("__stack_chk", "")  # FORTIFY
+
+
+@readelf
+@pytest.mark.parametrize("file", PROGRAMS + MODULES, ids=lambda f: f.name)
+def test_what_the_linker_does_not_show_is_noted_by_the_compiler(file):
+    noted = {line for line in elf(file, "--debug-dump=info").splitlines()
+             if "DW_AT_producer" in line}
+    if not any("GNU C" in line for line in noted):
+        pytest.skip("only gcc notes its options")
+    for flag in ("-fstack-protector-strong", "-fstack-clash-protection",
+                 "-ftrivial-auto-var-init=zero", "-fcf-protection"):
+        assert all(flag in line for line in noted), (flag, noted)
+
+
+@readelf
+def test_overruns_are_looked_for_where_sizes_show_late():
+    """The symbols are the same for _FORTIFY_SOURCE=1."""
+    assert "-D_FORTIFY_SOURCE=3" in (BUILD / "flags").read_text()
