@@ -90,6 +90,22 @@ def test_a_head_may_be_as_long_as_the_limit(limited):
         refused(c, 431)
 
 
+@pytest.mark.parametrize("handler", ["module", pytest.param(
+    "python", marks=outside_sandbox)])
+def test_a_head_may_be_longer_than_64_kib_everywhere(start, tmp_path, handler):
+    """CVE-2020-11984: a length of 16 bits on the way to the application."""
+    s = start({"server": {"workers": 1},
+               "http": {"max_head": "1M", "max_header": "128k"},
+               "app:all": handler_apps(tmp_path)[handler]}, ready=1)
+    with s.connect() as c:
+        for _ in range(2):
+            c.send("GET / HTTP/1.1\r\nHost: t\r\n"
+                   + "".join(f"X-{i}: {'y' * 70_000}\r\n" for i in range(5))
+                   + "\r\n")
+            r = c.response()
+            assert r.status == 200 and r.body.startswith(b"0")
+
+
 @pytest.mark.parametrize("head, status", [
     ("BREW /pot HTCPCP/1.0\r\n\r\n", 400),
     ("GET /pid HTTP/3.0\r\nHost: t\r\n\r\n", 505),
