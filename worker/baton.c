@@ -460,7 +460,8 @@ baton_hold(struct baton *b)
 		}
 		/* behind the store: a handler that is held up from now on sees
 		 * that somebody is queued, or we that it is */
-		more = may_run(b) || w->pipelined.n > 0;
+		more = may_run(b) || w->pipelined.n > 0 ||
+		    !TAILQ_EMPTY(&w->passed_over);
 		access_log_flush(&w->access_log);
 		ev_run(w->loop, more ? EVRUN_NOWAIT : EVRUN_ONCE);
 		atomic_store_explicit(&b->queued, 0, memory_order_relaxed);

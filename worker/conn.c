@@ -142,6 +142,32 @@ conn_open(struct worker *w, int fd, const struct sockaddr *sa,
 	deadline_set(&c->deadline, &w->header, w->now_ns);
 }
 
+void
+conn_pass_over(struct conn *c)
+{
+	conn_watch(c, c->io.events & EV_WRITE);
+	if (c->is_passed_over)
+		return;
+	c->is_passed_over = true;
+	TAILQ_INSERT_TAIL(&c->worker->passed_over, c, passed_over);
+}
+
+static void
+pass_over_no_more(struct conn *c)
+{
+	c->is_passed_over = false;
+	TAILQ_REMOVE(&c->worker->passed_over, c, passed_over);
+}
+
+void
+conn_has_its_turn(struct conn *c)
+{
+	if (!c->is_passed_over)
+		return;
+	pass_over_no_more(c);
+	conn_watch(c, EV_READ | (c->io.events & EV_WRITE));
+}
+
 /* What becomes of its request depends on who has it. */
 static void
 request_drop(struct conn *c)
@@ -179,6 +205,8 @@ conn_close(struct conn *c)
 	struct worker *w = c->worker;
 
 	request_drop(c);
+	if (c->is_passed_over)
+		pass_over_no_more(c);
 	deadline_clear(&c->deadline);
 	ev_io_stop(w->loop, &c->io);
 	fork_guard_remove(c->fd);

@@ -10,7 +10,7 @@
  *   RUNNING    the handler (streams may flow)          request      504
  *   FLUSHING   the client to take what is queued       send *       close
  *   DISCARDING the body that the handler left unread   body         close
- *   LINGERING  the client to take all, and its FIN     2 s, 30 s    close
+ *   LINGERING  the client to take all, and its FIN     2 s, send    close
  *
  * (*) begins anew with the bytes that min_rate wants in that time.
  */
@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include <ev.h>
 
@@ -49,6 +50,7 @@ struct conn {
 	struct worker *worker;
 	struct pf_request *request; /* NULL: PROXY, IDLE or LINGERING */
 	struct conn *prev, *next;   /* of all */
+	TAILQ_ENTRY(conn) passed_over;
 	uint64_t id;
 	uint64_t linger_until_ns;
 	uint64_t moved;    /* bytes when the deadline was set, h1_pace() */
@@ -56,7 +58,8 @@ struct conn {
 	int fd;
 	uint8_t state; /* enum conn_state */
 	bool eof;      /* the client has sent all it will */
-	bool last;     /* close after the response in work */
+	bool is_passed_over;
+	bool last; /* close after the response in work */
 	bool over_unix;
 	bool counted; /* by per_ip_take() */
 	bool trusted; /* what peer says of its clients counts */
@@ -90,6 +93,12 @@ void conn_reset(struct conn *);
  * sending (a refused upload), or has still to take what was sent, has
  * send_timeout in all. */
 void conn_linger(struct conn *);
+
+/* It is readable, but this turn of the loop reads no more pieces: it comes
+ * before others in a next one, in the order of these calls. */
+void conn_pass_over(struct conn *);
+/* It is read now. */
+void conn_has_its_turn(struct conn *);
 
 /* Nothing can reach the client any more.  One that has closed looks like one
  * that has only said all it will, until it resets what is sent to it. */

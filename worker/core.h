@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include <ev.h>
 
@@ -50,7 +51,8 @@ struct worker {
 
 	struct acceptors acceptors;
 	struct conn *conns;
-	struct conn *spare_conn; /* for the next one; or NULL */
+	TAILQ_HEAD(, conn) passed_over; /* see conn_pass_over() */
+	struct conn *spare_conn;        /* for the next one; or NULL */
 	unsigned n_conns;
 	uint64_t next_conn_id;
 	uint64_t id_seed;    /* first half of the request IDs we make */

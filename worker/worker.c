@@ -62,6 +62,7 @@ on_turn(struct ev_loop *loop, ev_check *c, int revents)
 	(void)revents;
 	w->now_ns = clock_now_ns();
 	w->piece_reads = 0;
+	h1_read_passed_over(w);
 	SCORE_SET(w->score, heartbeat_ms, w->now_ns / NS_PER_MS);
 }
 
@@ -113,6 +114,7 @@ worker_init(struct worker *w, const struct heritage *h)
 		.limits = { .statm_fd = -1 },
 		.retire_by_ns = UINT64_MAX,
 	};
+	TAILQ_INIT(&w->passed_over);
 }
 
 static void
@@ -259,7 +261,8 @@ worker_serve(struct worker *w, int loaded, char err[CHANNEL_TEXT_MAX])
 		w->status = worker_boot(w, err, CHANNEL_TEXT_MAX);
 	if (w->status == WORKER_OK) {
 		warmup_start(&w->warmup, w);
-		if (!baton_serve(&w->baton))
+		/* a module's own threads may have requests, too */
+		if (!baton_serve(&w->baton) || w->n_requests > 0)
 			worker_leave_stuck(w);
 	} else {
 		(void)channel_send(h->channel_fd, CHANNEL_FAILED, err, NULL, 0);

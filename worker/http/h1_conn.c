@@ -236,8 +236,7 @@ linger_read(struct conn *c)
 }
 
 /* Of a request in pieces: in this turn of the loop, or are requests that are
- * here waiting for too many such reads already?  What is left is readable in
- * the next turn, too. */
+ * here waiting for too many such reads already? */
 static bool
 read_now(const struct conn *c)
 {
@@ -248,8 +247,11 @@ read_now(const struct conn *c)
 void
 h1_readable(struct conn *c)
 {
-	if (!read_now(c))
+	if (!read_now(c)) {
+		conn_pass_over(c);
 		return;
+	}
+	conn_has_its_turn(c);
 	switch ((enum conn_state)c->state) {
 	case CONN_PROXY: h1_read_proxy(c); return;
 	case CONN_IDLE: begin_request(c); return;
@@ -268,6 +270,18 @@ h1_readable(struct conn *c)
 	}
 	/* the next request waits in the kernel; only now it costs a call */
 	conn_watch(c, c->io.events & EV_WRITE);
+}
+
+/* libev tells of sockets in the same order in each turn: without a queue the
+ * last of them would never be read. */
+void
+h1_read_passed_over(struct worker *w)
+{
+	struct conn *c;
+
+	while (w->piece_reads < PIECE_READS_MAX &&
+	    (c = TAILQ_FIRST(&w->passed_over)) != NULL)
+		h1_readable(c);
 }
 
 /* ---- from the response to the next request ----------------------------- */
@@ -363,7 +377,7 @@ response_sent(struct conn *c, struct pf_request *r)
 	h1_log_response(r);
 	if (r->response.cut) {
 		conn_reset(c);
-	} else if (r->body.complete && !close) {
+	} else if (r->body.complete && r->body.error == 0 && !close) {
 		h1_next_request(c, r);
 	} else if (close || r->continue_wanted || r->body.error != 0) {
 		if (close_resets(c, r))
@@ -396,7 +410,8 @@ flushed(struct conn *c, struct pf_request *r)
 		h1_pace(c, &w->body, r->body.received);
 }
 
-/* The client is gone. */
+/* The client is gone; or we broke the gate, and it must not take what it has
+ * for all of it. */
 static void
 flush_failed(struct conn *c, struct pf_request *r)
 {
@@ -406,14 +421,15 @@ flush_failed(struct conn *c, struct pf_request *r)
 	}
 	if (c->state == CONN_FLUSHING)
 		h1_log_response(r);
-	conn_close(c);
+	conn_reset(c);
 }
 
+/* A request with mail on its way ends when that arrives. */
 static void
 flush(struct conn *c, struct pf_request *r)
 {
 	struct worker *w = c->worker;
-	bool finished = c->state == CONN_FLUSHING;
+	bool finished = c->state == CONN_FLUSHING && atomic_load(&r->mail) == 0;
 
 	switch (gate_flush(&r->gate)) {
 	case PF_OK:

@@ -17,6 +17,8 @@ struct worker;
 /* The connection's socket is readable, or writable. */
 void h1_readable(struct conn *);
 void h1_writable(struct conn *);
+/* As the turn begins: those that an earlier one had no reads left for. */
+void h1_read_passed_over(struct worker *);
 
 /* A timeout of conn.h's table passed. */
 void h1_head_late(struct deadline *, void *worker);
