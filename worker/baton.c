@@ -3,12 +3,15 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/assert.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/scoreboard.h"
+#include "conf/settings.h"
 #include "worker/core.h"
+#include "worker/fork_guard.h"
 #include "worker/http/h1_conn.h"
 #include "worker/mail.h"
 #include "worker/request.h"
@@ -193,6 +196,17 @@ baton_lock_waited(struct baton *b, uint64_t ns)
 
 /* ---- running handlers -------------------------------------------------- */
 
+/* A process that the handler forked came back from it, too.  It must not go on
+ * as a second worker, which has a copy of everybody's requests. */
+_Noreturn static void
+leave_child(const struct pf_request *r)
+{
+	log_warnx("app %s: a process that a handler forked returned from the "
+		  "handler: ended",
+	    r->app->settings->name);
+	_exit(EXIT_FAILURE);
+}
+
 static bool
 run_handler(struct pf_request *r)
 {
@@ -206,6 +220,8 @@ run_handler(struct pf_request *r)
 	has_state = runner_module_state(self, r, &state);
 	if (has_state)
 		request_run(r, state);
+	if (fork_guard_is_child())
+		leave_child(r);
 	atomic_store(&self->inside, NULL);
 	complete = has_state ? request_returned(r) : request_refuse(r);
 	self->now_ns = clock_now_ns();

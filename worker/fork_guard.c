@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,15 +20,38 @@ static size_t n_guarded;
 
 static _Thread_local bool is_our_own;
 
+static bool is_child;
+
+/* Something else takes the numbers: what still writes to them must not reach a
+ * file that the child opens. */
+static void
+give_up(int fd, int null)
+{
+	if (null < 0 || dup3(null, fd, O_CLOEXEC) < 0)
+		close(fd);
+}
+
 /* Only what is async-signal-safe: the other threads are gone. */
 static void
 on_forked_child(void)
 {
+	int null;
+
 	if (is_our_own)
 		return;
+	is_child = true;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (size_t fd = 0; fd < n_guarded; fd++)
 		if (atomic_load_explicit(&guarded[fd], memory_order_relaxed))
-			close((int)fd);
+			give_up((int)fd, null);
+	if (null >= 0)
+		close(null);
+}
+
+bool
+fork_guard_is_child(void)
+{
+	return is_child;
 }
 
 void

@@ -9,14 +9,17 @@
 
 #include <stdbool.h>
 
-/* Once, in the worker or its template: children of fork(2) close what is
- * guarded then. */
+/* Once, in the worker or its template: children of fork(2) have /dev/null in
+ * place of what is guarded then. */
 void fork_guard_install(void);
 
-/* From now on this fd is closed in children.  On the loop's thread. */
+/* From now on children do not have this fd.  On the loop's thread. */
 void fork_guard_add(int fd);
 /* Before it is closed here. */
 void fork_guard_remove(int fd);
+
+/* Is this process one that an application forked?  It is no worker. */
+bool fork_guard_is_child(void);
 
 /* Between these two calls, a fork of this thread keeps everything. */
 void fork_guard_own_fork(bool begins);

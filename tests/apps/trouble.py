@@ -2,6 +2,7 @@
 import ctypes
 import itertools
 import os
+import sys
 import threading
 import time
 
@@ -50,6 +51,23 @@ def fork(argument):
         with open(argument, "rb") as pipe:
             pipe.read()
         os._exit(0)
+
+
+def fork_and_return(_):
+    """Both processes return; the exit status of the child."""
+    pid = os.fork()
+    return [b"%d" % exit_status(pid)]
+
+
+def fork_and_exit(_):
+    pid = os.fork()
+    if pid == 0:
+        sys.exit(0)
+    return [b"%d" % exit_status(pid)]
+
+
+def exit_status(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else -1
 
 
 def compute(argument):

@@ -176,6 +176,20 @@ def test_a_forked_child_keeps_no_port_and_no_connection(trouble, tmp_path):
     wait_gone(children[0])
 
 
+@pytest.mark.parametrize("how", ["return", "exit"])
+def test_a_forked_child_that_comes_back_from_its_handler_ends(trouble, how):
+    """Else it would go on as a second worker."""
+    s = trouble().allow("returned from the handler: ended", "exception in")
+    worker, = s.workers()
+    for _ in range(3):
+        assert s.get(f"/fork_and_{how}").body == b"1"
+    s.wait("app trouble: a process that a handler forked returned from the "
+           "handler: ended", 3)
+    assert s.workers() == [worker]
+    assert not [pid for pid, (_, parent, _) in processes().items()
+                if parent == worker]
+
+
 def test_sys_exit_in_a_handler_is_a_500_and_no_more(trouble):
     s = trouble().allow("exception in")
     worker = s.workers()
