@@ -368,3 +368,21 @@ def test_the_checksum_of_a_body_is_right_wherever_it_is_kept(start):
                 assert got[0] == b"%d" % n
                 assert got[1] == b"%d" % zlib.adler32(body)
                 assert got[2] == (b"memory" if "read" in query else where)
+
+
+def test_a_worker_retires_while_a_thread_of_a_module_holds_a_late_request(
+        start):
+    """Its application outlives it: the thread still works on the request."""
+    s = start({"server": {"workers": 1, "request_timeout": "200ms"},
+               "app:later": module("later")},
+              env={"MALLOC_PERTURB_": "165"}, ready=1)
+    s.allow("request_timeout", "3 handlers are stuck")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(s.connect()) for _ in range(3)]
+        for c in clients:
+            c.request("/?ms=800")
+        for c in clients:
+            assert c.response().status == 504
+        s.signal(signal.SIGTERM)
+    s.wait("3 handlers are stuck: exit without them")
+    s.wait_exit()

@@ -8,8 +8,10 @@
  *            answers "through"
  *   ?stream  sends its head and "begun" before it waits; then logs
  *            "write CODE" of the next write
+ *   ?much    as ?stream, with 16 MiB before it waits
  *   ?read    waits for the body (stream = yes) instead of a byte; then logs
  *            "read CODE"
+ *   ?read=2  waits for its byte first
  *   ?alive   waits until its client is gone; then logs "gone"
  *   ?now     does not wait: "THREAD MOST", its thread's ID and the most
  *            handlers that were inside at once
@@ -86,14 +88,24 @@ write_text(pf_request *req, const char *text)
 }
 
 static void
-stream(pf_request *req)
+stream(pf_request *req, const char *text)
 {
 	(void)host->start(req, 200, (pf_str){ 0 }, NULL, 0, -1);
-	(void)write_text(req, "begun");
+	(void)write_text(req, text);
 	wait_inside();
 	host->log(first_app, PF_LOG_INFO, "write %d", write_text(req, "ended"));
 	(void)host->end(req);
 	host->done(req);
+}
+
+/* A text of 16 MiB. */
+static const char *
+much(void)
+{
+	static char text[(16 << 20) + 1];
+
+	memset(text, 'x', sizeof text - 1);
+	return text;
 }
 
 static void
@@ -102,7 +114,6 @@ read_all(pf_request *req)
 	char buf[4096];
 	int result = PF_OK;
 
-	host->log(first_app, PF_LOG_INFO, "inside %u", 1u);
 	while (result == PF_OK) {
 		(void)host->read(req, buf, sizeof buf, &result);
 		if (result == PF_AGAIN)
@@ -133,10 +144,16 @@ gate_request(void *app, pf_request *req, void *thread)
 		reply(host, req, 200, "%ld %u", syscall(SYS_gettid),
 		    atomic_load(&most));
 	} else if (query_number(in, "stream", 0) != 0) {
-		stream(req);
+		stream(req, "begun");
+	} else if (query_number(in, "much", 0) != 0) {
+		stream(req, much());
 	} else if (query_number(in, "alive", 0) != 0) {
 		wait_until_gone(req);
+	} else if (query_number(in, "read", 0) == 2) {
+		wait_inside();
+		read_all(req);
 	} else if (query_number(in, "read", 0) != 0) {
+		host->log(first_app, PF_LOG_INFO, "inside %u", 1u);
 		read_all(req);
 	} else {
 		wait_inside();

@@ -399,6 +399,29 @@ abandoning_drops_what_waits_and_wakes_the_writer(void **state)
 }
 
 static void
+abandoning_in_the_middle_of_something_breaks_the_gate(void **state)
+{
+	struct pair p;
+	int fd;
+
+	(void)state;
+	pair_open(&p);
+	fd = p.gate.fd;
+	assert_int_equal(send_bytes(&p, 0, FILE_BYTES), PF_AGAIN);
+	assert_true(p.gate.sent_bytes > 0);
+	assert_false(gate_abandon(&p.gate));
+	assert_true(p.gate.broken); /* nothing can follow a part of it */
+	pair_close(&p);
+	close(fd);
+	pair_open(&p);
+	fd = p.gate.fd;
+	assert_false(gate_abandon(&p.gate));
+	assert_false(p.gate.broken);
+	pair_close(&p);
+	close(fd);
+}
+
+static void
 abandoning_tells_whether_a_response_had_begun(void **state)
 {
 	struct pair p;
@@ -597,6 +620,8 @@ main(void)
 		cmocka_unit_test(a_flush_below_low_wakes_the_writer),
 		cmocka_unit_test(
 		    abandoning_drops_what_waits_and_wakes_the_writer),
+		cmocka_unit_test(
+		    abandoning_in_the_middle_of_something_breaks_the_gate),
 		cmocka_unit_test(abandoning_tells_whether_a_response_had_begun),
 		cmocka_unit_test(
 		    the_last_bytes_wait_for_the_loop_that_will_flush),

@@ -159,6 +159,7 @@ body_eof(struct conn *c, struct pf_request *r)
 {
 	body_bad(r);
 	c->eof = true;
+	body_deadline_clear(c);
 	conn_watch(c, c->io.events & EV_WRITE);
 	if (c->state == CONN_BODY)
 		h1_fail(r, 400, "body cut short");

@@ -1,5 +1,4 @@
 /* What happens when a timeout of worker/conn.h's table passes. */
-#include <poll.h>
 #include <sys/socket.h>
 
 #include "common/clock.h"
@@ -133,10 +132,13 @@ answer_504(struct conn *c, bool is_head)
 	    "Content-Length: 20\r\nConnection: close\r\n\r\n"
 	    "504 Gateway Timeout\n";
 
-	/* the socket was idle: it takes this, or the client is gone */
-	(void)send(c->fd, text, sizeof text - 1 - (is_head ? 20 : 0),
-	    MSG_NOSIGNAL | MSG_DONTWAIT);
-	conn_linger(c);
+	size_t n = sizeof text - 1 - (is_head ? 20 : 0);
+
+	/* earlier answers may fill it, which nobody takes */
+	if (send(c->fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n)
+		conn_linger(c);
+	else
+		conn_reset(c);
 }
 
 static bool
@@ -226,8 +228,10 @@ h1_handler_late(struct deadline *d, void *app)
 		handler_stuck(r);
 	else
 		not_waited_for(r); /* the module holds it */
-	if (c == NULL)
+	if (c == NULL) {
+		worker_maybe_finish(w);
 		return;
+	}
 	committed = gate_abandon(&r->gate);
 	r->conn = NULL;
 	c->request = NULL;
@@ -239,16 +243,10 @@ h1_handler_late(struct deadline *d, void *app)
 		return;
 	}
 	access_log_add(&w->access_log, r, 504, 0);
-	answer_504(c, r->head.method_id == H1_METHOD_HEAD);
-}
-
-static bool
-client_left(const struct conn *c)
-{
-	struct pollfd p = { .fd = c->fd, .events = POLLRDHUP };
-
-	return poll(&p, 1, 0) > 0 &&
-	    (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+	if (r->gate.broken)
+		conn_reset(c);
+	else
+		answer_504(c, r->head.method_id == H1_METHOD_HEAD);
 }
 
 /* First in, first out: the one that waits longest is the one to take. */
@@ -259,7 +257,7 @@ h1_queue_late(struct deadline *d, void *worker)
 	struct pf_request *r = ready_take(w);
 
 	(void)d;
-	if (r->conn != NULL && client_left(r->conn))
+	if (r->conn != NULL && conn_is_gone(r->conn))
 		conn_close(r->conn);
 	if (r->conn == NULL) {
 		request_free(r);

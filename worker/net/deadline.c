@@ -38,14 +38,22 @@ list_expire(struct deadline_list *l, uint64_t now)
 	}
 }
 
+/* A loop that was held up (SIGSTOP, a frozen container) reads what came in time
+ * before it judges: this turn may not have asked the sockets, when a signal
+ * ended its wait; the next one does, and tells of them first. */
 static void
 on_timer(struct ev_loop *loop, ev_timer *t, int revents)
 {
 	struct deadlines *d = t->data;
 	uint64_t now = clock_now_ns();
 
-	(void)loop;
 	(void)revents;
+	d->is_due = !d->is_due;
+	if (d->is_due) {
+		ev_timer_set(t, 0., 0.);
+		ev_timer_start(loop, t);
+		return;
+	}
 	d->armed_for_ns = 0;
 	for (struct deadline_list *l = d->lists; l != NULL; l = l->next_list)
 		list_expire(l, now);
@@ -58,6 +66,7 @@ deadlines_init(struct deadlines *d, struct ev_loop *loop)
 {
 	*d = (struct deadlines){ .loop = loop };
 	ev_timer_init(&d->timer, on_timer, 0., 0.);
+	ev_set_priority(&d->timer, EV_MINPRI); /* behind the sockets */
 	d->timer.data = d;
 }
 

@@ -35,6 +35,7 @@ struct deadlines {
 	struct ev_loop *loop;
 	ev_timer timer;
 	uint64_t armed_for_ns; /* 0: the timer is off */
+	bool is_due;           /* it has fired; the next turn judges */
 	struct deadline_list *lists;
 };
 

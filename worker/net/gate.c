@@ -357,6 +357,8 @@ gate_abandon(struct gate *g)
 	g->abandoned = true;
 	g->fd = -1;
 	committed = g->committed;
+	if (g->first != NULL && g->sent_bytes > 0)
+		g->broken = true; /* in the middle of an interim response */
 	dropped = queue_take(g);
 	pthread_cond_broadcast(&g->changed);
 	pthread_mutex_unlock(&g->lock);

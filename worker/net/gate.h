@@ -29,7 +29,8 @@ struct gate {
 	pthread_cond_t changed; /* room, body bytes, or abandoned */
 	int fd;                 /* the connection's; borrowed */
 	bool abandoned;
-	bool broken;    /* a write failed: the client is gone */
+	bool broken;    /* a write failed, or a message is cut: no other can
+			   follow it */
 	bool committed; /* bytes of the final response were taken */
 	bool waited;    /* a handler is in a wait_*: abandoning ends that */
 	bool may_defer; /* the loop flushes soon: see GATE_LAST */
@@ -46,8 +47,8 @@ void gate_fini(struct gate *);
 void gate_open(struct gate *, int fd);
 void gate_close(struct gate *);
 
-/* Abandoned from now on, what is queued is dropped.  Lock not held.  true: the
- * response had begun. */
+/* Abandoned from now on, what is queued is dropped: if the client has a part of
+ * it, the gate is broken.  Lock not held.  true: the response had begun. */
 bool gate_abandon(struct gate *);
 
 /* Lock not held.  Bytes that the client's end has taken, modulo 2^64: only the
