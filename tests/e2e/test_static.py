@@ -131,6 +131,19 @@ def test_a_download_goes_on_only_if_the_file_is_the_same(files, site):
         assert (whole.status, whole.body) == (200, b"html {}")
 
 
+def test_an_if_range_date_joins_no_two_versions_of_one_second(files, site):
+    """It is weak within its second, RFC 9110 8.8.2.2."""
+    def save(text, ns):
+        (site / "style.css").write_text(text)
+        os.utime(site / "style.css", ns=(ns, ns))
+    with files.connect() as c:
+        save("body {}", 784111777_100_000_000)
+        date = c.get("/style.css")["Last-Modified"]
+        save("html []", 784111777_900_000_000)
+        r = c.get("/style.css", Range="bytes=4-", If_Range=date)
+        assert (r["Last-Modified"], r.status, r.body) == (date, 200, b"html []")
+
+
 def test_a_method_that_nobody_knows_is_501(files):
     assert files.get("/style.css", method="BREW").status == 501
 

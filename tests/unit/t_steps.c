@@ -427,7 +427,7 @@ run_static(const char *p, size_t n, size_t step)
 	steps = 0;
 	(void)static_condition(out, h.n_fields, etag, 1, 2);
 	(void)static_range(out, h.n_fields,
-	    &(struct static_whole){ etag, 1, 1000 }, 2, &part);
+	    &(struct static_whole){ etag, 1000 }, &part);
 }
 
 static const struct input conditions[] = {

@@ -208,14 +208,13 @@ status_of(const struct exchange *x, const struct static_file *f, time_t now,
     struct static_range *part)
 {
 	const struct static_whole whole = { { f->etag, f->etag_n },
-		f->st.st_mtim.tv_sec, f->st.st_size };
+		f->st.st_size };
 	unsigned status = static_condition(x->in->headers, x->in->n_headers,
-	    whole.etag, whole.modified, now);
+	    whole.etag, f->st.st_mtim.tv_sec, now);
 
 	if (status != 200 || (x->in->flags & PF_RF_HEAD) != 0)
 		return status;
-	return static_range(x->in->headers, x->in->n_headers, &whole, now,
-	    part);
+	return static_range(x->in->headers, x->in->n_headers, &whole, part);
 }
 
 static void

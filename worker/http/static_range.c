@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "worker/http/field.h"
-#include "worker/http/http_date.h"
 
 /* The only field of that id; NULL: there is none, or several. */
 static const pf_header *
@@ -33,21 +32,18 @@ is_there(const pf_header *h, size_t n, enum pf_header_id id)
 	return false;
 }
 
-/* RFC 9110 13.1.5: an entity tag counts if it is strong and the same, a date if
- * it is that of the file. */
+/* RFC 9110 13.1.5: an entity tag counts if it is strong and the same.  A date
+ * does not: it is weak unless no other version has the same (8.8.2.2), and we
+ * cannot know when we told it, or whether somebody sets all times alike.  Who
+ * has an entity tag must not send one, and each of our answers has it. */
 static bool
-if_range_holds(const pf_header *h, size_t n, const struct static_whole *w,
-    time_t now)
+if_range_holds(const pf_header *h, size_t n, const struct static_whole *w)
 {
 	const pf_header *f = only(h, n, PF_H_IF_RANGE);
-	struct str value;
-	time_t date;
 
 	if (f == NULL)
 		return !is_there(h, n, PF_H_IF_RANGE);
-	value = (struct str){ f->value.p, f->value.n };
-	return str_eq(value, w->etag) ||
-	    (http_date_parse(value, now, &date) && date == w->modified);
+	return str_eq((struct str){ f->value.p, f->value.n }, w->etag);
 }
 
 /* The digits at *s, which become *out, or INT64_MAX if that is too small for
@@ -114,7 +110,7 @@ from_to(struct str s, int64_t size, struct static_range *out)
 
 unsigned
 static_range(const pf_header *h, size_t n, const struct static_whole *w,
-    time_t now, struct static_range *out)
+    struct static_range *out)
 {
 	static const struct str unit = { "bytes=", 6 };
 	const pf_header *f = only(h, n, PF_H_RANGE);
@@ -122,7 +118,7 @@ static_range(const pf_header *h, size_t n, const struct static_whole *w,
 
 	if (f == NULL || f->value.n <= unit.n ||
 	    !field_name_eq((struct str){ f->value.p, unit.n }, unit) ||
-	    !if_range_holds(h, n, w, now))
+	    !if_range_holds(h, n, w))
 		return 200;
 	s = field_trim(
 	    (struct str){ f->value.p + unit.n, f->value.n - unit.n });

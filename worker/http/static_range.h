@@ -4,7 +4,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 
 #include <prefork/module.h>
 
@@ -18,15 +17,14 @@ struct static_range {
 /* The file of which a part is asked for. */
 struct static_whole {
 	struct str etag; /* strong, quotes included */
-	time_t modified;
 	int64_t size;
 };
 
 /* What a GET asks to be sent: 200 is the whole, 206 the part in *out, and 416
  * says that there is no such part.  What RFC 9110 allows to ignore is 200:
- * several ranges, other units, what is malformed. */
+ * several ranges, other units, dates in If-Range, what is malformed. */
 unsigned static_range(const pf_header *, size_t n, const struct static_whole *,
-    time_t now, struct static_range *out);
+    struct static_range *out);
 
 /* "bytes 18446744073709551615-18446744073709551615/18446744073709551615" */
 #define STATIC_RANGE_TEXT_MAX 80
