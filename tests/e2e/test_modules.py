@@ -94,7 +94,8 @@ def test_a_response_that_is_not_whole_cuts_the_connection(wrong, how):
 
 
 @pytest.mark.parametrize("method, status", [
-    ("GET", 204), ("GET", 304), ("HEAD", 200), ("HEAD", 204), ("HEAD", 304)])
+    ("GET", 204), ("GET", 205), ("GET", 304),
+    ("HEAD", 200), ("HEAD", 204), ("HEAD", 205), ("HEAD", 304)])
 def test_no_body_is_sent_where_none_may_be(wrong, method, status):
     """By none of the five ways to send one; what follows is in step."""
     if method == "GET":
@@ -105,29 +106,47 @@ def test_no_body_is_sent_where_none_may_be(wrong, method, status):
             assert r.status == status
             if status == 204:  # RFC 9110 8.6, RFC 9112 6.1
                 assert r["Content-Length"] is r["Transfer-Encoding"] is None
+            if status == 205:  # RFC 9110 15.3.6
+                assert r["Content-Length"] == "0"
+                assert r["Transfer-Encoding"] is None
             assert c.buffer == b"" and not r.closes
             assert c.get("/?fd").body == b"body_fd -8\n"
 
 
 @pytest.mark.parametrize("way", range(1, 6))
-def test_a_body_of_204_or_304_is_told_once_by_each_worker(start, way):
+def test_a_body_of_204_205_or_304_is_told_once_by_each_worker(start, way):
     """Of HEAD it is not: that handlers treat it as GET is no mistake."""
     s = start({"server": {"workers": 1}, "app:wrong": module("wrong")},
               ready=1)
     s.allow("left out, here and from now on")
     with s.connect() as c:
-        for status in 200, 204, 304:
+        for status in 200, 204, 205, 304:
             c.get(f"/?bodiless={status}&way={way}", method="HEAD")
-        for status in [204, 304] * 3:
+        for status in [205, 204, 304] * 3:
             c.get(f"/?bodiless={status}&way={way}&{'x' * 5000}")
     s.stop()  # all of the log is here
     told = [x for x in s.log if LEVELS.search(x)]
     told = [x for x in told if "left out" in x]
     assert len(told) == 1 and told[0].endswith(
-        f": app wrong: GET /?bodiless=204&way={way}&" + "x" * (
-            256 - len(f"/?bodiless=204&way={way}&"))
-        + ": a response of status 204 has no body: left out, here and from "
+        f": app wrong: GET /?bodiless=205&way={way}&" + "x" * (
+            256 - len(f"/?bodiless=205&way={way}&"))
+        + ": a response of status 205 has no body: left out, here and from "
           "now on")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_client_of_1_0_learns_that_205_has_no_body(wrong, method):
+    """Without a length it would wait for the end of the connection."""
+    if method == "GET":
+        wrong.allow("left out, here and from now on")
+    with wrong.connect() as c:
+        for way in range(1, 6):
+            c.send(f"{method} /?bodiless=205&way={way} HTTP/1.0\r\n"
+                   "Connection: keep-alive\r\n\r\n")
+            r = c.response(method)
+            assert (r.status, r["Content-Length"]) == (205, "0")
+            assert c.buffer == b"" and not r.closes
+        assert c.get("/?fd").body == b"body_fd -8\n"
 
 
 def test_no_response_at_all_is_500(wrong):

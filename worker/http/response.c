@@ -33,6 +33,13 @@ stream_failed(struct pf_request *r)
 	return failed;
 }
 
+/* RFC 9110 15.3.5, 15.3.6, 15.4.5: whoever asks. */
+static bool
+has_no_body(unsigned status)
+{
+	return status == 204 || status == 205 || status == 304;
+}
+
 /* A client of HTTP/1.1 can be told chunk by chunk, an older one by closing.
  * One that waits for 100 Continue may send its body all the same, or its next
  * request: nobody could tell (RFC 9110 10.1.1). */
@@ -45,6 +52,8 @@ framing_of(struct pf_request *r)
 
 	if (p->status == 204 || p->status == 304)
 		f.length = -1;
+	else if (p->status == 205)
+		f.length = 0; /* who reads it looks for a body */
 	else if (p->length < 0 && !p->bodiless) {
 		p->chunked = f.chunked = http11;
 		p->close |= !http11;
@@ -65,7 +74,7 @@ response_begin(struct pf_request *r, const struct response_head *h,
 		.started = true,
 		.length = length >= 0 ? length : h->length,
 		.bodiless = r->head.method_id == H1_METHOD_HEAD ||
-		    h->status == 204 || h->status == 304,
+		    has_no_body(h->status),
 	};
 }
 
@@ -195,9 +204,8 @@ outgoing_send(struct pf_request *r, struct outgoing *o, enum gate_order order)
 	return result;
 }
 
-/* RFC 9110 15.3.5, 15.4.5: these have none, whoever asks.  Of a HEAD request
- * that is no mistake: a handler may treat it as GET, so that the length of the
- * body is known (9.3.2). */
+/* Of a HEAD request that is no mistake: a handler may treat it as GET, so that
+ * the length of the body is known (RFC 9110 9.3.2). */
 static void
 body_left_out(struct pf_request *r, int64_t n)
 {

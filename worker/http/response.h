@@ -18,7 +18,7 @@ struct response {
 	bool head_sent; /* head was given to the gate */
 	bool cut;       /* the client must see that it is incomplete */
 	bool chunked;
-	bool bodiless;   /* HEAD, 204, 304: body bytes are dropped */
+	bool bodiless;   /* HEAD, 204, 205, 304: body bytes are dropped */
 	bool close;      /* Connection: close is said */
 	int64_t length;  /* of the body; -1: not known */
 	int64_t written; /* body bytes the module gave */
