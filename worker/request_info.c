@@ -118,6 +118,7 @@ const pf_info *
 request_info(struct pf_request *r)
 {
 	static const pf_str http = PF_STR("http"), https = PF_STR("https");
+	struct str raw_path = h1_raw_path(&r->head, r->buf);
 	pf_info *info = &r->info;
 
 	if (r->info_known)
@@ -129,7 +130,7 @@ request_info(struct pf_request *r)
 		.method = span(r, r->head.method),
 		.target = span(r, r->head.target),
 		.path = { r->path.p, r->path.n },
-		.raw_path = span(r, r->head.raw_path),
+		.raw_path = { raw_path.p, raw_path.n },
 		.query = span(r, r->head.query),
 		.mount_len = strlen(r->app->settings->mount),
 		.headers = r->headers,

@@ -187,10 +187,13 @@ def bare_send(bare, text):
         return c.send(text).response()
 
 
-def test_options_of_the_server_is_a_star(bare):
+@pytest.mark.parametrize("target, path", [
+    ("*", "*"), ("http://h", "*"), ("http://h/", "/"), ("http://h?", "/")])
+def test_options_of_the_server_is_a_star(bare, target, path):
     values, _ = bare.shown(bare_send(
-        bare, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"))
-    assert values["PATH_INFO"] == "*"
+        bare, f"OPTIONS {target} HTTP/1.1\r\nHost: h\r\n\r\n"))
+    assert values["PATH_INFO"] == path
+    assert values["REQUEST_URI"] == target
 
 
 def test_a_nul_in_the_path_is_400(web):

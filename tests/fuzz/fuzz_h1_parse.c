@@ -49,6 +49,18 @@ check_field(const struct h1_head *h, const char *buf, const struct h1_field *f)
 	pf_assert(f->id == field_id(name) && f->id < PF_H_COUNT);
 }
 
+/* "*" is for OPTIONS alone; else a path begins with a slash. */
+static void
+check_path(const struct h1_head *h, struct str path)
+{
+	bool asterisk = str_eq(path, STR("*"));
+
+	pf_assert((path.n == 0) == (h->method_id == H1_METHOD_CONNECT));
+	pf_assert(path.n == 0 || asterisk || path.p[0] == '/');
+	pf_assert(!asterisk ||
+	    (h->method_id == H1_METHOD_OPTIONS && h->query.n == 0));
+}
+
 static void
 check_head(const struct h1_head *h, const char *buf, size_t n)
 {
@@ -60,7 +72,7 @@ check_head(const struct h1_head *h, const char *buf, size_t n)
 	check_span(h, h->query);
 	check_span(h, h->authority);
 	pf_assert(h->method.n > 0 && h->target.n > 0 && h->minor <= 1);
-	pf_assert(h->raw_path.n > 0 || h->method_id == H1_METHOD_CONNECT);
+	check_path(h, h1_raw_path(h, buf));
 	pf_assert(!h->chunked || (!h->has_length && h->minor == 1));
 	pf_assert(h->has_length || h->content_length == 0);
 	pf_assert(h->n_fields <= MAX_FIELDS);
@@ -111,6 +123,7 @@ check_same(const struct parsed *a, const struct parsed *b)
 	pf_assert(memcmp(a->field, b->field, sizeof a->field) == 0);
 	pf_assert(memcmp(&a->head.raw_path, &b->head.raw_path,
 		      sizeof a->head.raw_path) == 0);
+	pf_assert(a->head.asterisk == b->head.asterisk);
 	pf_assert(memcmp(&a->head.authority, &b->head.authority,
 		      sizeof a->head.authority) == 0);
 	pf_assert(a->head.https == b->head.https);

@@ -59,11 +59,17 @@ file_read(const char *path)
 /* ---- a message as text, in the form of the .expect files ---------------- */
 
 static void
-write_span(FILE *out, const char *key, const char *buf, struct h1_span s)
+write_str(FILE *out, const char *key, struct str s)
 {
 	fprintf(out, "%s: ", key);
-	fwrite(buf + s.at, 1, s.n, out);
+	fwrite(s.p, 1, s.n, out);
 	putc('\n', out);
+}
+
+static void
+write_span(FILE *out, const char *key, const char *buf, struct h1_span s)
+{
+	write_str(out, key, (struct str){ buf + s.at, s.n });
 }
 
 static void
@@ -94,7 +100,7 @@ write_message(FILE *out, const struct h1_head *h, const char *buf,
 	fputs("ok\n", out);
 	write_span(out, "method", buf, h->method);
 	write_span(out, "target", buf, h->target);
-	write_span(out, "raw_path", buf, h->raw_path);
+	write_str(out, "raw_path", h1_raw_path(h, buf));
 	write_span(out, "query", buf, h->query);
 	write_span(out, "authority", buf, h->authority);
 	if (h->https)

@@ -68,7 +68,7 @@ host_without_port(struct str host)
 static unsigned
 decode_path(struct pf_request *r)
 {
-	struct str raw = request_str(r, r->head.raw_path);
+	struct str raw = h1_raw_path(&r->head, r->buf);
 	char *p;
 
 	r->path = raw;

@@ -167,7 +167,8 @@ begins_with(struct str s, struct str scheme)
 	    field_name_eq((struct str){ s.p, scheme.n }, scheme);
 }
 
-/* absolute-form, RFC 9112 3.2.2: its authority replaces the Host field. */
+/* absolute-form, RFC 9112 3.2.2: its authority replaces the Host field.  The
+ * last proxy makes "*" of one for OPTIONS that ends there (3.2.4): so do we. */
 static enum h1_result
 absolute_take(struct h1_head *h, const char *buf, uint32_t scheme)
 {
@@ -182,6 +183,7 @@ absolute_take(struct h1_head *h, const char *buf, uint32_t scheme)
 		return H1_BAD_AUTHORITY;
 	path.at += n;
 	path.n -= n;
+	h->asterisk = path.n == 0 && h->method_id == H1_METHOD_OPTIONS;
 	path_take(h, buf, path);
 	if (h->raw_path.n == 0) /* RFC 9110 4.2.3: is "/"; "://" has one */
 		h->raw_path = (struct h1_span){ rest.at - 1, 1 };
@@ -205,9 +207,8 @@ target_take(struct h1_head *h, const char *buf)
 		return H1_OK;
 	}
 	if (s.p[0] == '*' && s.n == 1) {
-		h->raw_path = h->target;
-		return h->method_id == H1_METHOD_OPTIONS ? H1_OK :
-							   H1_BAD_TARGET_FORM;
+		h->asterisk = h->method_id == H1_METHOD_OPTIONS;
+		return h->asterisk ? H1_OK : H1_BAD_TARGET_FORM;
 	}
 	if (begins_with(s, STR("http://")))
 		return absolute_take(h, buf, sizeof "http://" - 1);
@@ -473,4 +474,11 @@ h1_parse(struct h1_head *h, const char *buf, size_t n)
 			 line_wait(h, buf, end);
 	}
 	return r == H1_MORE && n > h->limits.head ? H1_HEAD_TOO_LONG : r;
+}
+
+struct str
+h1_raw_path(const struct h1_head *h, const char *buf)
+{
+	/* an absolute-form need not have that byte */
+	return h->asterisk ? STR("*") : slice(buf, h->raw_path);
 }

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "worker/str.h"
+
 /* H1_OK, H1_MORE, then one name per kind of mistake (h1_result.def). */
 enum h1_result {
 	H1_OK,   /* complete */
@@ -64,9 +66,6 @@ struct h1_limits {
 /* The parser, and its result once h1_parse() said H1_OK. */
 struct h1_head {
 	struct h1_span method, target;
-	/* Of target.  "/" if an absolute-form has no path; "*" for
-	 * asterisk-form; n == 0 for authority-form. */
-	struct h1_span raw_path;
 	struct h1_span query; /* without '?' */
 	/* Of an absolute or authority-form target, else the Host field; n == 0:
 	 * none. */
@@ -90,13 +89,15 @@ struct h1_head {
 			    lines before it (RFC 9112 2.2) */
 	/* private */
 	struct h1_limits limits;
-	uint32_t line_at; /* where the line in work begins */
-	uint32_t scan_at; /* where the search for its end goes on */
-	uint64_t seen;    /* bit enum pf_header_id: that field has come */
+	struct h1_span raw_path; /* see h1_raw_path() */
+	uint32_t line_at;        /* where the line in work begins */
+	uint32_t scan_at;        /* where the search for its end goes on */
+	uint64_t seen; /* bit enum pf_header_id: that field has come */
 	/* field[bucket - 1] is the last without an id of that hash; 0: none */
 	uint16_t bucket[H1_BUCKETS];
 	uint8_t codings; /* H1_TE_* */
 	bool in_fields, close, keep, bad_expect;
+	bool asterisk; /* the path is "*" */
 };
 
 void h1_head_init(struct h1_head *, const struct h1_limits *,
@@ -108,5 +109,10 @@ void h1_head_init(struct h1_head *, const struct h1_limits *,
  * split over calls, and the result does not depend on the split.
  */
 enum h1_result h1_parse(struct h1_head *, const char *buf, size_t n);
+
+/* Of the target of a complete head, without its query.  "/" if an absolute-form
+ * has no path; "*" for asterisk-form, and for OPTIONS of an absolute-form that
+ * has nothing behind its authority; n == 0 for authority-form. */
+struct str h1_raw_path(const struct h1_head *, const char *buf);
 
 #endif

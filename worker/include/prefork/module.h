@@ -100,7 +100,8 @@ typedef struct pf_info {
 	pf_str method, target; /* as received */
 	pf_str path;      /* %-decoded once, otherwise as received; any byte
 			     but NUL; starts with '/', or is "*" */
-	pf_str raw_path;  /* of target, as received, without the query */
+	pf_str raw_path;  /* of target, as received, without the query; "/"
+			     or "*" if it has none */
 	pf_str query;     /* after '?', as received */
 	size_t mount_len; /* leading bytes of path that are the app's mount;
 			     0 when mounted at "/" */
