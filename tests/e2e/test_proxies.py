@@ -74,6 +74,17 @@ def test_forwarded_is_read_as_well(server):
     assert (info.scheme, info.host) == ("https", "shop.example")
 
 
+def test_needless_backslashes_in_forwarded_change_nothing(server):
+    """Each request of a connection has its own copy of what it said."""
+    with server.connect() as c:
+        for host in "shop.example", "a:80", "shop.example":
+            info = Info(c.get("/info", Forwarded=r'for="203.0.\113.9";'
+                              rf'proto="htt\ps";host="\{host}"'))
+            assert (info.client, info.scheme) == ("203.0.113.9", "https")
+            assert info.host == host
+            assert info["Forwarded"].endswith(rf'host="\{host}"')
+
+
 def test_without_those_fields_the_peer_is_the_client(server):
     with server.connect() as c:
         info = Info(c.get("/info"))

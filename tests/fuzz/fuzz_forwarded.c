@@ -1,7 +1,7 @@
 /*
  * Any bytes as the fields of a proxy: lines, the first letter of each being its
  * field.  What is told is well-formed, and the same when lists are split into a
- * line for each member.
+ * line for each member, and when all that is quoted has a backslash.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -62,6 +62,48 @@ add_split(struct h1_head *h, const char *buf, uint16_t id, size_t at, size_t n)
 	add(h, id, at, n);
 }
 
+/* Each byte between quotes that has no backslash gets one.  to has room for
+ * twice as many; the number of its bytes. */
+static size_t
+quote_pairs(const char *p, size_t n, char *to)
+{
+	bool quoted = false;
+	size_t made = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool quote = p[i] == '"';
+
+		if (quoted && !quote)
+			to[made++] = '\\';
+		if (quoted && p[i] == '\\' && ++i == n)
+			break; /* it has no end */
+		to[made++] = p[i];
+		quoted ^= quote;
+	}
+	return made;
+}
+
+/* The same fields in `buf`, of which all quotes of Forwarded are pairs. */
+static void
+head_of_pairs(const struct h1_head *of, const char *from, struct h1_head *h,
+    char *buf)
+{
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < of->n_fields; i++) {
+		const struct h1_field *f = &of->field[i];
+		const char *value = from + f->value.at;
+		size_t n = f->value.n;
+
+		if (f->id == PF_H_FORWARDED)
+			n = quote_pairs(value, n, buf + at);
+		else
+			memcpy(buf + at, value, n);
+		add(h, f->id, at, n);
+		at += n;
+	}
+}
+
 static void
 heads_of(const char *buf, size_t n, struct h1_head *whole,
     struct h1_head *split)
@@ -101,6 +143,24 @@ check_same(const struct forwarded *a, const struct forwarded *b)
 	pf_assert(str_eq(a->host, b->host));
 }
 
+/* What is that short can be quoted in any way. */
+static void
+check_pairs(const struct h1_head *of, const char *buf, size_t n,
+    const struct trust *trust, enum h1_result r, const struct forwarded *told)
+{
+	static struct h1_field field[MAX_FIELDS];
+	static char pairs[2 * FORWARDED_QUOTED_MAX];
+	struct h1_head h = { .field = field };
+	struct forwarded f;
+
+	if (n > FORWARDED_QUOTED_MAX)
+		return;
+	head_of_pairs(of, buf, &h, pairs);
+	pf_assert(forwarded_read(&h, pairs, trust, &f) == r);
+	if (r == H1_OK)
+		check_same(told, &f);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -119,6 +179,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	heads_of(buf, n, &whole, &split);
 	r = forwarded_read(&whole, buf, &trust, &a);
 	check(&a, r);
+	check_pairs(&whole, buf, n, &trust, r, &a);
 	if (split.n_fields < MAX_FIELDS) {
 		pf_assert(forwarded_read(&split, buf, &trust, &b) == r);
 		if (r == H1_OK)

@@ -181,7 +181,6 @@ what_is_no_address_is_refused_where_one_is_needed(void **state)
 		{ FWD "for=nobody" NL, NO_IP },
 		{ FWD "for=\"::1\"" NL, NO_IP },
 		{ FWD "for=\"[fe80::1%eth0]\"" NL, NO_IP },
-		{ FWD "for=\"1.2.3.\\4\"" NL, NO_IP },
 		{ FWD "for=nobody, for=10.0.0.1" NL, NO_IP },
 	};
 
@@ -248,11 +247,76 @@ scheme_and_host_are_those_the_client_asked_for(void **state)
 		{ XFH "a/b" NL, "a proxy names a host that is none" },
 		{ XFH "user@a" NL, "a proxy names a host that is none" },
 		{ FWD "proto=ftp" NL, "a proxy names a scheme that is none" },
-		{ FWD "host=\"a\\b\"" NL, "a proxy names a host that is none" },
+		{ FWD "host=\"a b\"" NL, "a proxy names a host that is none" },
 	};
 
 	(void)state;
 	CHECK(t);
+}
+
+/* RFC 9110 5.6.4: what has needless backslashes is what has none. */
+static void
+a_quoted_pair_is_the_byte_behind_the_backslash(void **state)
+{
+	static const struct expected t[] = {
+		{ FWD "for=\"1.2.3.\\4\"" NL, "1.2.3.4 0 - -" },
+		{ FWD "for=\"\\[2001:db8:\\:7\\]\\:\\4\\7\"" NL,
+		    "2001:db8::7 47 - -" },
+		{ FWD "for=\"1\\92.0.2.7\", for=\"10.0.\\0.1\"" NL,
+		    "192.0.2.7 0 - -" },
+		{ FWD "for=\"un\\known\"" NL, "- 0 - -" },
+		{ FWD "for=\"\\_\\gazonk\"" NL, "- 0 - -" },
+		{ FWD "proto=\"htt\\ps\"" NL, "- 0 https -" },
+		{ FWD "host=\"exa\\mple.com\"" NL, "- 0 - example.com" },
+		{ FWD "host=\"\\a\\:\\8\\0\"" NL, "- 0 - a:80" },
+		{ XFH "a" NL XFP "http" NL FWD
+		      "host=\"\\A\";proto=\"h\\ttp\"" NL,
+		    "- 0 http A" },
+		{ XFH "b" NL FWD "host=\"\\a\"" NL, CLASH },
+		{ XFF "1.2.3.4" NL FWD "for=\"\\1.2.3.4\"" NL,
+		    "1.2.3.4 0 - -" },
+		{ FWD "by=\"\\\"\\\\\";host=\"\\a\"" NL, "- 0 - a" },
+		/* a backslash behind a backslash is one */
+		{ FWD "for=\"1.2.3.\\\\4\"" NL, NO_IP },
+		{ FWD "proto=\"\\\\http\"" NL,
+		    "a proxy names a scheme that is none" },
+		{ FWD "host=\"a\\\\b\"" NL,
+		    "a proxy names a host that is none" },
+		{ FWD "host=\"a\\\"\"" NL,
+		    "a proxy names a host that is none" },
+		/* and nobody's outside of quotes */
+		{ FWD "host=\\a" NL, NO_FW },
+		{ XFH "\\a" NL, "a proxy names a host that is none" },
+		{ XFF "1.2.3.\\4" NL, NO_IP },
+	};
+
+	(void)state;
+	CHECK(t);
+}
+
+/* Without one a host is as long as its line. */
+static void
+a_host_with_quoted_pairs_is_as_long_as_a_name_may_be(void **state)
+{
+	char lines[1000], host[FORWARDED_QUOTED_MAX + 2];
+
+	(void)state;
+	for (int over = 0; over < 2; over++)
+		for (int pairs = 0; pairs < 2; pairs++) {
+			bool good = !over || !pairs;
+			struct asked *a;
+			char want[1000];
+
+			memset(host, 'a', sizeof host);
+			host[FORWARDED_QUOTED_MAX + over] = '\0';
+			snprintf(lines, sizeof lines, FWD "host=\"%s%s\"" NL,
+			    pairs ? "\\" : "", host);
+			snprintf(want, sizeof want, "- 0 - %s", host);
+			a = asked_of(lines);
+			assert_string_equal(said(a),
+			    good ? want : "a proxy names a host that is none");
+			asked_free(a);
+		}
 }
 
 static void
@@ -448,6 +512,10 @@ main(void)
 		cmocka_unit_test(a_trusted_proxy_may_hide_its_client),
 		cmocka_unit_test(
 		    scheme_and_host_are_those_the_client_asked_for),
+		cmocka_unit_test(
+		    a_quoted_pair_is_the_byte_behind_the_backslash),
+		cmocka_unit_test(
+		    a_host_with_quoted_pairs_is_as_long_as_a_name_may_be),
 		cmocka_unit_test(a_malformed_field_is_refused),
 		cmocka_unit_test(forwarded_and_x_forwarded_must_agree),
 		cmocka_unit_test(a_chain_has_64_members_at_most),

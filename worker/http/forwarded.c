@@ -9,9 +9,9 @@
 
 /* What one of the two kinds of fields says. */
 struct claim {
-	struct peer client; /* family 0: not said, or hidden by our peer */
-	bool named;         /* it was said, if only that it is hidden */
-	struct str proto, host;
+	struct peer client;     /* family 0: not said, or hidden by our peer */
+	bool named;             /* it was said, if only that it is hidden */
+	struct str proto, host; /* of Forwarded: see unquote() */
 };
 
 /* ---- a node, RFC 7239 6 -------------------------------------------------- */
@@ -194,7 +194,7 @@ read_x_forwarded(const struct h1_head *h, const char *buf,
 
 /* ---- Forwarded, RFC 7239 4 ----------------------------------------------- */
 
-/* The parameters that matter; p == NULL: not there. */
+/* The parameters that matter, see unquote(); p == NULL: not there. */
 struct element {
 	struct str node, proto, host;
 };
@@ -225,7 +225,7 @@ token_read(struct str *s, struct str *token)
 	return n > 0;
 }
 
-/* Between the quotes, as it stands: no value that matters has a '\'. */
+/* Between the quotes, as it stands. */
 static bool
 quoted_read(struct str *s, struct str *value)
 {
@@ -239,6 +239,25 @@ quoted_read(struct str *s, struct str *value)
 		}
 	}
 	return false;
+}
+
+/* RFC 9110 5.6.4: a quoted-pair is the byte behind its backslash, which tokens
+ * do not have.  A value with one is copied to `to`; false: it is too long. */
+static bool
+unquote(struct str *s, char to[FORWARDED_QUOTED_MAX])
+{
+	size_t n = 0;
+
+	if (s->n == 0 || memchr(s->p, '\\', s->n) == NULL)
+		return true;
+	for (size_t i = 0; i < s->n; i++) {
+		i += s->p[i] == '\\'; /* never the last, see quoted_read() */
+		if (n == FORWARDED_QUOTED_MAX)
+			return false;
+		to[n++] = s->p[i];
+	}
+	*s = (struct str){ to, n };
+	return true;
 }
 
 /* Each once in an element. */
@@ -297,6 +316,17 @@ element_read(struct str *s, struct element *e, bool *any)
 	return true;
 }
 
+static enum node
+element_node(const struct element *e, struct peer *out)
+{
+	char unquoted[FORWARDED_QUOTED_MAX];
+	struct str s = e->node;
+
+	if (s.p == NULL)
+		return NODE_HIDDEN;
+	return unquote(&s, unquoted) ? node_read(s, out) : NODE_BAD;
+}
+
 /* The claim so far, from left to right, and whether it can be said yet. */
 struct chain {
 	struct claim claim;
@@ -313,8 +343,7 @@ static void
 chain_add(struct chain *c, const struct element *e, const struct trust *t)
 {
 	struct peer p = { 0 };
-	enum node node =
-	    e->node.p == NULL ? NODE_HIDDEN : node_read(e->node, &p);
+	enum node node = element_node(e, &p);
 	bool trusted = node == NODE_ADDRESS && peer_is_trusted(&p, t);
 
 	if (!trusted || c->hops == 0) {
@@ -413,6 +442,22 @@ take_host(struct forwarded *out, struct str s)
 	return H1_OK;
 }
 
+static enum h1_result
+take_quoted_proto(struct forwarded *out, struct str s)
+{
+	char unquoted[FORWARDED_QUOTED_MAX];
+
+	return unquote(&s, unquoted) ? take_proto(out, s) :
+				       H1_BAD_FORWARDED_PROTO;
+}
+
+static enum h1_result
+take_quoted_host(struct forwarded *out, struct str s)
+{
+	return unquote(&s, out->unquoted) ? take_host(out, s) :
+					    H1_BAD_FORWARDED_HOST;
+}
+
 /* A proxy knows one kind and passes the other on as its client made it up: we
  * cannot tell which, so they must agree where both say something. */
 enum h1_result
@@ -430,10 +475,10 @@ forwarded_read(const struct h1_head *h, const char *buf, const struct trust *t,
 	if (r == H1_OK)
 		r = take_proto(out, x.proto);
 	if (r == H1_OK)
-		r = take_proto(out, f.proto);
+		r = take_quoted_proto(out, f.proto);
 	if (r == H1_OK)
 		r = take_host(out, x.host);
 	if (r == H1_OK)
-		r = take_host(out, f.host);
+		r = take_quoted_host(out, f.host);
 	return r;
 }

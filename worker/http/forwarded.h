@@ -20,6 +20,10 @@ struct trust;
 /* Members of a list that are looked at. */
 #define FORWARDED_HOPS_MAX 64
 
+/* Bytes of a value whose quotes have a backslash, which must be copied to be
+ * read: more than a name of DNS and a port have. */
+#define FORWARDED_QUOTED_MAX 300
+
 enum forwarded_proto {
 	FORWARDED_PROTO_NONE, /* not said */
 	FORWARDED_PROTO_HTTP,
@@ -30,7 +34,8 @@ struct forwarded {
 	struct peer client; /* family 0: not said.  When a trusted proxy hides
 			       it (unknown, _name), that proxy */
 	enum forwarded_proto proto;
-	struct str host; /* n == 0: not said */
+	struct str host; /* n == 0: not said.  In the head, or in unquoted */
+	char unquoted[FORWARDED_QUOTED_MAX];
 };
 
 /* Of a complete head, whose peer is trusted.  H1_OK, or why it is refused. */

@@ -215,28 +215,52 @@ drop_fields(struct pf_request *r)
 	h->n_fields = n;
 }
 
+/* Outlives f, in which it may lie.  false: no memory. */
+static bool
+host_take(struct pf_request *r, const struct forwarded *f)
+{
+	char *copy;
+
+	r->host = f->host;
+	if (f->host.p != f->unquoted)
+		return true;
+	copy = arena_alloc(&r->arena, f->host.n);
+	if (copy == NULL)
+		return false;
+	memcpy(copy, f->host.p, f->host.n);
+	r->host.p = copy;
+	return true;
+}
+
+/* What a trusted proxy says. */
+static bool
+forwarding_take(struct pf_request *r)
+{
+	struct forwarded f;
+	enum h1_result result = forwarded_read(&r->head, r->buf,
+	    &r->worker->settings->proxy_trust, &f);
+
+	if (result != H1_OK) {
+		h1_fail(r, h1_result_status(result), h1_result_text(result));
+		return false;
+	}
+	if (f.host.n > 0 && !host_take(r, &f)) {
+		h1_fail(r, 500, "no memory for the host");
+		return false;
+	}
+	if (f.client.family != 0)
+		r->peer = f.client;
+	r->is_https = f.proto == FORWARDED_PROTO_HTTPS;
+	return true;
+}
+
 bool
 h1_proxied_fields(struct pf_request *r)
 {
-	struct forwarded f = { .proto = FORWARDED_PROTO_NONE };
-	enum h1_result result = H1_OK;
-
 	if (r->head.n_dropped > 0)
 		fields_left_out(r);
 	if (!r->head.forwarding)
 		return true;
 	drop_fields(r);
-	if (r->conn->trusted)
-		result = forwarded_read(&r->head, r->buf,
-		    &r->worker->settings->proxy_trust, &f);
-	if (result != H1_OK) {
-		h1_fail(r, h1_result_status(result), h1_result_text(result));
-		return false;
-	}
-	if (f.client.family != 0)
-		r->peer = f.client;
-	if (f.host.n > 0)
-		r->host = f.host;
-	r->is_https = f.proto == FORWARDED_PROTO_HTTPS;
-	return true;
+	return !r->conn->trusted || forwarding_take(r);
 }
