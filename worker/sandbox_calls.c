@@ -62,19 +62,28 @@ static const struct some {
 	{ SCMP_SYS(sendmsg), { { 2, MSG_FASTOPEN, 0 } } },
 	/* a listener, which the others have too, would end with its reading */
 	{ SCMP_SYS(shutdown), { { 1, LOW_BITS, SHUT_WR } } },
+	/* to reset a connection, and no other: a listener, which the others
+	 * have too, keeps its options and hands them on, and a filter could be
+	 * locked there for ever.  What this one does there, accept.c undoes */
+	{ SCMP_SYS(setsockopt),
+	    { { 1, LOW_BITS, SOL_SOCKET }, { 2, LOW_BITS, SO_LINGER } } },
 	/* nobody else's signals: no F_SETOWN */
 	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_DUPFD } } },
 	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_DUPFD_CLOEXEC } } },
 	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_GETFD } } },
 	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_SETFD } } },
 	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_GETFL } } },
-	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_SETFL } } },
 	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_GETLK } } },
 	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_SETLK } } },
 	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_SETLKW } } },
 	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_OFD_GETLK } } },
 	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_OFD_SETLK } } },
 	{ SCMP_SYS(fcntl), { { 1, LOW_BITS, F_OFD_SETLKW } } },
+	/* libev does.  Flags are everybody's: accept() on a listener without
+	 * this one stops the others, and O_DIRECT a log */
+	{ SCMP_SYS(fcntl),
+	    { { 1, LOW_BITS, F_SETFL },
+		{ 2, O_NONBLOCK | O_DIRECT, O_NONBLOCK } } },
 	/* a thread's name */
 	{ SCMP_SYS(prctl), { { 0, LOW_BITS, PR_SET_NAME } } },
 	{ SCMP_SYS(prctl), { { 0, LOW_BITS, PR_GET_NAME } } },
@@ -82,7 +91,6 @@ static const struct some {
 	/* is it a terminal; is there something to read, or not taken yet */
 	{ SCMP_SYS(ioctl), { { 1, LOW_BITS, TCGETS } } },
 	{ SCMP_SYS(ioctl), { { 1, LOW_BITS, FIONREAD } } },
-	{ SCMP_SYS(ioctl), { { 1, LOW_BITS, FIONBIO } } },
 	{ SCMP_SYS(ioctl), { { 1, LOW_BITS, SIOCOUTQ } } },
 	/* asks, and changes nothing */
 	{ SCMP_SYS(prlimit64), { { 2, ALL_BITS, 0 } } },

@@ -44,14 +44,8 @@ def attempt(s, what):
     return s.get(f"/escape?{what}").body.decode()
 
 
-@sandbox
-@pytest.mark.parametrize("what, call", [
-    ("exec", "execve"), ("fork", "clone"), ("connect", "socket"),
-    ("signal", "kill"), ("ptrace", "ptrace"), ("code", "mmap"),
-    ("owner", "fcntl"), ("datagram", "socketpair"), ("fastopen", "sendto"),
-    ("fastopen_message", "sendmsg"), ("shutdown", "shutdown")])
-def test_what_a_server_need_not_do_ends_the_worker(inside, what, call):
-    s = inside().allow("SIGSYS")
+def ends_the_worker(s, what, call):
+    s.allow("SIGSYS")
     mark, victim = s.mark(), s.workers()[0]
     with s.connect() as c:
         c.request(f"/escape?{what}").closed()
@@ -61,6 +55,35 @@ def test_what_a_server_need_not_do_ends_the_worker(inside, what, call):
     s.wait(rf"worker 0 \({victim}\) was killed by SIGSYS")
     s.wait(READY, after=mark)
     assert s.get("/page").body == b"a page"
+
+
+@sandbox
+@pytest.mark.parametrize("what, call", [
+    ("exec", "execve"), ("fork", "clone"), ("connect", "socket"),
+    ("signal", "kill"), ("ptrace", "ptrace"), ("code", "mmap"),
+    ("owner", "fcntl"), ("datagram", "socketpair"), ("fastopen", "sendto"),
+    ("fastopen_message", "sendmsg"), ("shutdown", "shutdown")])
+def test_what_a_server_need_not_do_ends_the_worker(inside, what, call):
+    ends_the_worker(inside(), what, call)
+
+
+@sandbox
+@pytest.mark.parametrize("what, call", [
+    ("filter", "setsockopt"), ("blocking", "fcntl"),
+    ("blocking_ioctl", "ioctl")])
+def test_the_sandbox_keeps_listeners_as_they_are(inside, what, call):
+    """They outlive the worker, in its siblings and in the master."""
+    ends_the_worker(inside(), what, call)
+
+
+@sandbox
+def test_an_option_that_a_listener_hands_on_is_undone(inside):
+    """That which a worker must be able to set, but for connections."""
+    s = inside()
+    assert attempt(s, "linger") == "0"
+    with s.connect() as c:
+        assert c.get("/page", Connection="close").body == b"a page"
+        c.closed()
 
 
 @sandbox

@@ -10,6 +10,10 @@
  *   ?fastopen  connects while it sends
  *   ?fastopen_message  the same by another call
  *   ?shutdown  closes a listener for all who have it
+ *   ?filter    has the kernel drop all that comes for a listener, for ever
+ *   ?blocking  has accept() of a listener wait, for all who have it
+ *   ?blocking_ioctl  the same by another call
+ *   ?linger    has whatever a listener accepts be reset when it is closed
  *   ?int80     makes a system call as programs of 32 bits do
  *   ?ptrace    looks into the master
  *   ?code      makes memory that can be run
@@ -22,10 +26,12 @@
  *   option.early = 1   has a thread already in open()
  */
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -134,6 +140,44 @@ try_shutdown(void)
 	return shutdown(a_listener(), SHUT_RDWR) == 0;
 }
 
+static bool
+try_filter(void)
+{
+	static struct sock_filter drop[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+	static const struct sock_fprog program = { .len = 1, .filter = drop };
+	static const int on = 1;
+	int fd = a_listener();
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+		   sizeof program) == 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on) == 0;
+}
+
+static bool
+try_blocking(void)
+{
+	int fd = a_listener();
+
+	return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0;
+}
+
+static bool
+try_blocking_ioctl(void)
+{
+	int off = 0;
+
+	return ioctl(a_listener(), FIONBIO, &off) == 0;
+}
+
+static bool
+try_linger(void)
+{
+	static const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	return setsockopt(a_listener(), SOL_SOCKET, SO_LINGER, &now,
+		   sizeof now) == 0;
+}
+
 /* Where numbers are others.  Does nothing on other processors. */
 static bool
 try_int80(void)
@@ -239,6 +283,10 @@ static const struct attempt {
 	{ "fastopen", try_fastopen },
 	{ "fastopen_message", try_fastopen_message },
 	{ "shutdown", try_shutdown },
+	{ "filter", try_filter },
+	{ "blocking", try_blocking },
+	{ "blocking_ioctl", try_blocking_ioctl },
+	{ "linger", try_linger },
 	{ "int80", try_int80 },
 	{ "ptrace", try_ptrace },
 	{ "code", try_code },

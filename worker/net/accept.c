@@ -222,6 +222,17 @@ not_standard(int fd)
 	return moved;
 }
 
+/* In the sandbox a worker that is not ours any more may still set it, on a
+ * listener too, whose connections have it from then on: each close() would be a
+ * reset, or would wait. */
+static void
+do_not_linger(int fd)
+{
+	static const struct linger off = { .l_onoff = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+}
+
 /* false: no more from this listener now. */
 static bool
 accept_one(struct acceptors *a, struct acceptor *from)
@@ -237,6 +248,8 @@ accept_one(struct acceptors *a, struct acceptor *from)
 	fd = not_standard(accept4(from->io.fd, (struct sockaddr *)&sa, &n,
 	    SOCK_NONBLOCK | SOCK_CLOEXEC));
 	if (fd >= 0) {
+		if (a->worker->settings->sandbox)
+			do_not_linger(fd);
 		conn_open(a->worker, fd, (struct sockaddr *)&sa,
 		    from->listener); /* owns fd from here */
 		return true;
