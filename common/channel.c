@@ -24,8 +24,12 @@ union fd_control {
 int
 channel_pair(int fd[2])
 {
-	return socketpair(AF_UNIX,
+	int result = socketpair(AF_UNIX,
 	    SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd);
+
+	if (result == 0)
+		fd_refuse_fds(fd[0]);
+	return result;
 }
 
 static void

@@ -42,7 +42,8 @@ struct channel_message {
 	int fd[CHANNEL_FDS_MAX];     /* owned by the receiver; -1: absent */
 };
 
-/* Both ends non-blocking and close-on-exec; -1 and errno. */
+/* Both ends non-blocking and close-on-exec; -1 and errno.  fd[0] is the
+ * master's, who sends descriptors and takes none. */
 int channel_pair(int fd[2]);
 
 /* 0, or -1 and errno (EAGAIN when the other side does not read).  `fds` are

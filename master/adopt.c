@@ -82,8 +82,10 @@ adopt_child(struct master *m, const struct image_child *c, bool watched)
 {
 	struct child *mine;
 
-	if (c->channel_fd >= 0)
+	if (c->channel_fd >= 0) {
 		fcntl(c->channel_fd, F_SETFD, FD_CLOEXEC);
+		fd_refuse_fds(c->channel_fd); /* the old one may have let it */
+	}
 	mine =
 	    child_new(m, (pid_t)c->pid, c->slot, c->generation, c->channel_fd);
 	if (mine == NULL)

@@ -495,6 +495,7 @@ control_adopt(struct master *m, const struct control_image *image)
 	k->file.dev = image->dev;
 	k->file.ino = image->ino;
 	fcntl(image->fd, F_SETFD, FD_CLOEXEC);
+	fd_refuse_fds(image->fd); /* the old program may have let it */
 	control_start(k, image->fd);
 	for (unsigned i = 0; i < image->n_clients; i++)
 		adopt_client(&k->client[i], &image->client[i]);

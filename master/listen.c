@@ -53,6 +53,7 @@ adopt(int given_fd, char *err, size_t err_bytes)
 	}
 	/* Accepted sockets inherit it; one that is not TCP does without. */
 	(void)setsockopt(given_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	fd_refuse_fds(given_fd);
 	fd = fcntl(given_fd, F_DUPFD_CLOEXEC, 3);
 	if (fd >= 0 && fd_set_nonblocking(fd) == 0)
 		return fd;
@@ -215,6 +216,7 @@ listener_adopt(const struct listener_image *image)
 	    fcntl(image->fd, F_SETFD, FD_CLOEXEC) == 0 &&
 	    (!has_file || (l->file.path = strdup(image->path)) != NULL)) {
 		l->fd = image->fd;
+		fd_refuse_fds(l->fd); /* the old program may have let it */
 		l->tcp = image->tcp;
 		l->borrowed = image->borrowed;
 		l->listens = true;

@@ -90,7 +90,10 @@ unix_open(const char *path, const struct listen_options *options,
 	if (address_for(path, &sun) < 0 || clear_way(&sun) < 0)
 		goto fail;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind_file(fd, &sun, options, file) < 0)
+	if (fd < 0)
+		goto fail;
+	fd_refuse_fds(fd);
+	if (bind_file(fd, &sun, options, file) < 0)
 		goto fail;
 	return fd;
 fail:

@@ -13,6 +13,7 @@ import pytest
 
 import prefork
 from prefork import PATIENCE, PROBE, READY, Load, preforkctl, run, wait_gone
+from testmods import burdened, refuses_fds
 
 root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another")
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -555,6 +556,12 @@ def test_a_hundred_silent_clients_keep_nobody_out(server):
     for raw in silent:
         assert raw.rest() == b""
         raw.sock.close()
+
+
+@refuses_fds
+def test_a_client_cannot_hold_up_the_master_with_a_socket(server):
+    with Raw(server) as c, burdened(c.sock, b"status\n"):
+        assert server.status()["ready"] == 2
 
 
 def test_clients_that_vanish_leave_nothing(server):

@@ -1,5 +1,6 @@
 """What a worker cannot do, and what is built in against attackers."""
 import contextlib
+import errno
 import os
 import pathlib
 import pwd
@@ -13,7 +14,7 @@ import tempfile
 import pytest
 
 from prefork import BINARY, BUILD, CONTROL, PROBE, READY, SANITIZED
-from testmods import module, status_of
+from testmods import module, outside_sandbox, refuses_fds, status_of
 from test_privileges import probe, root  # noqa: F401
 
 # The master's: bind, become a worker, give files away, kill (capability.h)
@@ -208,6 +209,19 @@ def test_what_a_worker_writes_into_shared_memory_does_not_end_the_master(start):
     assert s.get("/?thread").body == b"0"
     s.signal(signal.SIGUSR2)
     s.wait("took over", after=mark)
+
+
+@refuses_fds
+@outside_sandbox
+@pytest.mark.parametrize("preload", ["no", "yes"])
+def test_a_worker_cannot_hold_up_the_master_with_a_socket(start, preload):
+    """Once the master closed what it was sent, and waited for it to be read."""
+    s = start({"server": {"workers": 1, "preload": preload},
+               "app:escape": module("escape")}, ready=1)
+    burden = s.get("/?burden").body.decode()
+    assert s.status()["ready"] == 1
+    s.control("reload", "--wait")
+    assert burden == str(errno.EPERM)
 
 
 # ---- what the linker and the compiler do -----------------------------------

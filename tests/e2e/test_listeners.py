@@ -9,6 +9,7 @@ import pytest
 
 from load import Traffic
 from prefork import LISTENING, PROBE, READY, Client, run
+from testmods import burdened, refuses_fds
 
 
 def addresses(server, n):
@@ -70,6 +71,27 @@ def test_an_inherited_descriptor_is_served(start):
         s.wait(READY, 2)
         with Client(address) as c:
             assert c.get("/pid").status == 200
+
+
+@refuses_fds
+@pytest.mark.parametrize("made_by", ["us", "another"])
+def test_a_client_cannot_stop_a_worker_with_a_socket(start, tmp_path, made_by):
+    """Once the worker closed what came with a request, and waited for it to be
+    read."""
+    path = str(tmp_path / "s.sock")
+    with socket.socket(socket.AF_UNIX) as sock:
+        bind = f"unix:{path}"
+        if made_by == "another":
+            sock.bind(path)
+            sock.listen()
+            bind = f"fd://{sock.fileno()}"
+        s = start({"server": {"bind": bind, "workers": 1}}, ready=0,
+                  pass_fds=(sock.fileno(),))
+        s.wait(READY)
+        with Client(path) as c, burdened(
+                c.sock, b"GET /pid HTTP/1.1\r\nHost: test\r\n\r\n"):
+            with Client(path) as other:
+                assert other.get("/pid").status == 200
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:99999", "nonsense", "unix:",

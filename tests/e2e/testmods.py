@@ -1,10 +1,12 @@
 """The modules of tests/modules, and what tests of the worker ask of it."""
+import array
 import contextlib
 import os
 import pathlib
 import resource
 import select
 import socket
+import struct
 import sys
 import threading
 import time
@@ -16,6 +18,23 @@ from prefork import BUILD, OPTIONS, PATIENCE, ROOT
 outside_sandbox = pytest.mark.skipif(
     "server.sandbox=yes" in OPTIONS,
     reason="the sandbox refuses what this test sets up")
+
+
+SO_PASSRIGHTS = 83
+
+
+def can_refuse_fds():
+    with socket.socket(socket.AF_UNIX) as s:
+        try:
+            s.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 0)
+        except OSError:
+            return False
+    return True
+
+
+refuses_fds = pytest.mark.skipif(
+    not can_refuse_fds(),
+    reason="before Linux 6.16 no socket refuses descriptors")
 
 
 def module(name, mount="/", **more):
@@ -171,3 +190,28 @@ def sending(client, chunks):
     finally:
         t.join(PATIENCE)
         assert not t.is_alive(), "the client still sends"
+
+
+def linger(sock, seconds):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                    struct.pack("ii", 1, seconds))
+
+
+@contextlib.contextmanager
+def burdened(sock, data):
+    """Sends data, and a socket with it that takes an hour to close: what went
+    to it is not read before the end of this."""
+    with socket.create_server(("127.0.0.1", 0)) as never:
+        heavy = socket.create_connection(never.getsockname())
+        linger(heavy, 3600)
+        heavy.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heavy.send(bytes(65536))
+        try:
+            sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                   array.array("i", [heavy.fileno()]))])
+        except PermissionError:
+            linger(heavy, 0)  # it is still ours to close
+        heavy.close()
+        yield

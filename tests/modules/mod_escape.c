@@ -20,6 +20,7 @@
  *   ?passwd    opens /etc/passwd to read it
  *   ?write     makes the file option.file
  *   ?scribble  overwrites the memory that it shares with the master
+ *   ?burden    sends the master a socket whose close() takes an hour
  *   ?thread    makes a thread, which is allowed
  *   answered with the errno, or "0" when it could
  *
@@ -178,6 +179,65 @@ try_linger(void)
 		   sizeof now) == 0;
 }
 
+/* Whoever closes it waits for somebody who never reads, until we end. */
+static int
+heavy_socket(void)
+{
+	static const struct linger hour = { .l_onoff = 1, .l_linger = 3600 };
+	static const char bytes[65536];
+	struct sockaddr_in to = { .sin_family = AF_INET,
+		.sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t n = sizeof to;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (bind(listener, (struct sockaddr *)&to, n) < 0 ||
+	    listen(listener, 1) < 0 ||
+	    getsockname(listener, (struct sockaddr *)&to, &n) < 0 ||
+	    connect(fd, (struct sockaddr *)&to, n) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &hour, sizeof hour) < 0)
+		return -1;
+	while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+		continue;
+	return fd;
+}
+
+/* Ours to the master. */
+static int
+the_channel(void)
+{
+	int fd = 0, type = 0;
+	socklen_t n = sizeof type;
+
+	while (fd < 1024 &&
+	    (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 ||
+		type != SOCK_SEQPACKET))
+		fd++;
+	return fd;
+}
+
+static bool
+try_burden(void)
+{
+	uint32_t kind = 2; /* CHANNEL_FAILED, which changes nothing */
+	int fd = heavy_socket();
+	union {
+		char bytes[CMSG_SPACE(sizeof fd)];
+		struct cmsghdr head;
+	} control = { .head = { .cmsg_level = SOL_SOCKET,
+			  .cmsg_type = SCM_RIGHTS,
+			  .cmsg_len = CMSG_LEN(sizeof fd) } };
+	struct iovec iov = { &kind, sizeof kind };
+	struct msghdr m = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control };
+
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
+	return sendmsg(the_channel(), &m, MSG_NOSIGNAL) == sizeof kind &&
+	    close(fd) == 0;
+}
+
 /* Where numbers are others.  Does nothing on other processors. */
 static bool
 try_int80(void)
@@ -293,6 +353,7 @@ static const struct attempt {
 	{ "passwd", try_passwd },
 	{ "write", try_write },
 	{ "scribble", try_scribble },
+	{ "burden", try_burden },
 	{ "thread", try_thread },
 };
 
