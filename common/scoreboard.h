@@ -16,6 +16,7 @@ struct score_slot {
 	alignas(64) _Atomic uint32_t state; /* enum score_state */
 	_Atomic uint32_t generation;
 	_Atomic uint32_t connections;      /* open now; siblings share by it */
+	_Atomic uint32_t accepts;          /* 0: siblings do not wait for it */
 	_Atomic uint32_t threads;          /* handler threads that exist */
 	_Atomic uint32_t counts_addresses; /* score_addresses has some */
 	_Atomic uint64_t heartbeat_ms; /* CLOCK_MONOTONIC: its loop turned */
@@ -53,7 +54,7 @@ struct scoreboard {
 /* Differs between programs that cannot read each other's: the version in the
  * upper half goes up with a change of meaning, the size below by itself. */
 #ifndef SCORE_VERSION
-#define SCORE_VERSION 3u
+#define SCORE_VERSION 4u
 #endif
 #define SCORE_LAYOUT                                                           \
 	((SCORE_VERSION << 16) | (uint32_t)sizeof(struct score_slot))

@@ -144,6 +144,7 @@ count_slots(const struct scoreboard *b, struct status_record *r)
 		r->too_slow += SCORE_GET(s, too_slow);
 		r->bodies_bad += SCORE_GET(s, bodies_bad);
 		r->per_ip_refused += SCORE_GET(s, per_ip_refused);
+		r->yielded += SCORE_GET(s, yielded);
 		r->evicted += SCORE_GET(s, evicted);
 		r->fields_dropped += SCORE_GET(s, fields_dropped);
 		r->forwarding_dropped += SCORE_GET(s, forwarding_dropped);

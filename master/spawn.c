@@ -141,6 +141,7 @@ spawn_announce(struct master *m, unsigned slot, unsigned generation)
 		SCORE_SET(m->scoreboard, n_used, slot + 1);
 	SCORE_SET(score, generation, generation);
 	SCORE_SET(score, connections, 0);
+	SCORE_SET(score, accepts, 0);
 	scoreboard_addresses_clear(m->scoreboard, slot);
 	SCORE_SET(score, state, SCORE_BOOTING);
 }

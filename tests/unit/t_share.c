@@ -195,6 +195,125 @@ the_edges_are_where_they_are_meant(void **state)
 		    table[i].yields);
 }
 
+/* ---- siblings that let their chances pass ---------------------------------
+ */
+
+#define TURNED_MS 1000000u /* their last sign of life */
+
+/* A chance of 2 ms in vain that begins at now_ms; when it is over. */
+static uint64_t
+in_vain(struct share *s, uint64_t now_ms)
+{
+	share_chance_over(s, now_ms + 2);
+	share_insist(s, now_ms + 2);
+	return now_ms + 2;
+}
+
+/* A worker that had enough of a sibling that turned last at TURNED_MS. */
+static uint64_t
+lose_patience(struct share *s)
+{
+	uint64_t now = TURNED_MS + 1000;
+
+	while (!share_is_deaf(s, TURNED_MS, now))
+		now = in_vain(s, now);
+	return now;
+}
+
+static void
+nobody_is_deaf_who_was_not_asked(void **state)
+{
+	struct share s = { 0 };
+
+	(void)state;
+	assert_false(share_is_deaf(&s, 0, 0));
+	assert_false(share_is_deaf(&s, 0, TURNED_MS));
+	share_chance_over(&s, TURNED_MS);
+	assert_false(share_is_deaf(&s, 0, TURNED_MS));
+}
+
+static void
+a_sibling_may_be_late_as_long_as_a_busy_machine_makes_it(void **state)
+{
+	struct share s = { 0 };
+
+	(void)state;
+	assert_int_equal(lose_patience(&s), TURNED_MS + 1000 + 50);
+}
+
+static void
+a_sibling_that_turns_is_deaf_no_longer(void **state)
+{
+	struct share s = { 0 };
+	uint64_t now = lose_patience(&s);
+
+	(void)state;
+	assert_false(share_is_deaf(&s, now, now));
+	assert_false(share_is_deaf(&s, now - 50, now));
+	assert_true(share_is_deaf(&s, now - 51, now));
+}
+
+static void
+of_several_only_those_who_stand_still_are_deaf(void **state)
+{
+	struct share s = { 0 };
+	uint64_t now = TURNED_MS;
+
+	(void)state;
+	for (int i = 0; i < 50; i++)
+		now = in_vain(&s, now);
+	assert_true(share_is_deaf(&s, 0, now));
+	assert_true(share_is_deaf(&s, TURNED_MS, now));
+	assert_false(share_is_deaf(&s, now - 2, now));
+}
+
+static void
+chances_that_are_taken_are_not_in_vain(void **state)
+{
+	struct share s = { 0 };
+	uint64_t now = TURNED_MS;
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		for (int k = 0; k < 24; k++)
+			now = in_vain(&s, now);
+		share_chance_over(&s, now += 2);
+		share_insist(&s, now += 50); /* on the next, long after */
+		assert_false(share_is_deaf(&s, 0, now));
+	}
+}
+
+static void
+what_was_in_vain_is_forgotten(void **state)
+{
+	struct share s = { 0 };
+	uint64_t now = lose_patience(&s);
+
+	(void)state;
+	now = in_vain(&s, now + 997);
+	assert_true(share_is_deaf(&s, TURNED_MS, now));
+	now = in_vain(&s, now + 998);
+	assert_false(share_is_deaf(&s, TURNED_MS, now));
+}
+
+static void
+the_deaf_cost_a_fiftieth_of_the_time(void **state)
+{
+	struct share s = { 0 };
+	uint64_t begin = lose_patience(&s), now = begin, yielded = 0;
+
+	(void)state;
+	while (now < begin + 10000) {
+		if (share_is_deaf(&s, TURNED_MS, now)) {
+			now++;
+			continue;
+		}
+		yielded += 2;
+		now = in_vain(&s, now);
+	}
+	assert_in_range(yielded, 180, 200);
+}
+
 int
 main(void)
 {
@@ -204,6 +323,15 @@ main(void)
 		cmocka_unit_test(the_least_loaded_worker_never_yields),
 		cmocka_unit_test(who_has_more_yields_no_less),
 		cmocka_unit_test(the_edges_are_where_they_are_meant),
+		cmocka_unit_test(nobody_is_deaf_who_was_not_asked),
+		cmocka_unit_test(
+		    a_sibling_may_be_late_as_long_as_a_busy_machine_makes_it),
+		cmocka_unit_test(a_sibling_that_turns_is_deaf_no_longer),
+		cmocka_unit_test(
+		    of_several_only_those_who_stand_still_are_deaf),
+		cmocka_unit_test(chances_that_are_taken_are_not_in_vain),
+		cmocka_unit_test(what_was_in_vain_is_forgotten),
+		cmocka_unit_test(the_deaf_cost_a_fiftieth_of_the_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,6 @@
 #include "worker/conn.h"
 #include "worker/core.h"
 #include "worker/net/accept.h"
-#include "worker/net/share.h"
 
 #define BURST         16    /* connections a turn of the loop */
 #define YIELD_S       0.002 /* a sibling's chance */
@@ -82,6 +81,16 @@ has_room(const struct worker *w)
 	    (!is_full(w) || idle_longest(w) != NULL);
 }
 
+/* A worker that yields takes some when the chance is over: whoever has more
+ * still does well to wait for it. */
+static void
+show_whether_it_accepts(const struct acceptors *a)
+{
+	SCORE_SET(a->worker->score, accepts,
+	    (a->watching || (a->yielding && !a->exhausted)) && !a->broken &&
+		!a->closed);
+}
+
 static void
 watch(struct acceptors *a, bool on)
 {
@@ -95,6 +104,7 @@ watch(struct acceptors *a, bool on)
 		else
 			ev_io_stop(a->worker->loop, &a->at[i].io);
 	}
+	show_whether_it_accepts(a);
 }
 
 static void
@@ -106,23 +116,50 @@ pause_for(struct acceptors *a, double seconds)
 	ev_timer_start(a->worker->loop, &a->pause);
 }
 
-/* The fewest connections a serving sibling has; UINT_MAX: there is none. */
+static bool
+takes_more(const struct worker *w, const struct score_slot *s)
+{
+	return SCORE_GET(s, state) == SCORE_READY &&
+	    SCORE_GET(s, accepts) != 0 &&
+	    !share_is_deaf(&w->acceptors.share, SCORE_GET(s, heartbeat_ms),
+		w->now_ns / NS_PER_MS);
+}
+
+/* The fewest connections that a sibling has who takes more; UINT_MAX: there is
+ * none. */
 static unsigned
 least_of_siblings(const struct worker *w)
 {
-	struct scoreboard *board = w->heritage->scoreboard;
+	const struct scoreboard *board = w->heritage->scoreboard;
 	unsigned least = UINT_MAX;
 	uint32_t n = scoreboard_used(board);
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct score_slot *s = &board->slot[i];
+		const struct score_slot *s = &board->slot[i];
 		unsigned open = SCORE_GET(s, connections);
 
-		if (i != w->heritage->slot &&
-		    SCORE_GET(s, state) == SCORE_READY && open < least)
+		if (i != w->heritage->slot && open < least && takes_more(w, s))
 			least = open;
 	}
 	return least;
+}
+
+/* Siblings have their chance. */
+static void
+yield(struct acceptors *a)
+{
+	pause_for(a, YIELD_S);
+	a->yielding = true;
+	show_whether_it_accepts(a);
+	SCORE_ADD(a->worker->score, yielded, 1);
+}
+
+/* They had it. */
+static void
+insist(struct acceptors *a)
+{
+	a->insists = false; /* on one, not on a burst */
+	share_insist(&a->share, a->worker->now_ns / NS_PER_MS);
 }
 
 /* Full, and nobody idle long enough: looks again when the first is. */
@@ -134,6 +171,8 @@ wait_for_room(struct acceptors *a)
 	uint64_t idle = d != NULL ? w->now_ns - d->since_ns : 0;
 
 	watch(a, false);
+	a->yielding = false;
+	show_whether_it_accepts(a);
 	if (!is_full(w) || w->ready.n >= w->settings->queue || d == NULL)
 		return; /* we shall hear when something ends, or is idle */
 	pause_for(a,
@@ -149,6 +188,8 @@ on_pause_over(struct ev_loop *loop, ev_timer *t, int revents)
 	(void)loop;
 	(void)revents;
 	a->insists = true;
+	if (a->yielding)
+		share_chance_over(&a->share, a->worker->now_ns / NS_PER_MS);
 	if (has_room(a->worker))
 		watch(a, true);
 	else
@@ -196,6 +237,7 @@ acceptors_exhausted(struct acceptors *a, const char *what)
 		return; /* it accepts none anyway */
 	pause_for(a, EXHAUSTED_S);
 	a->exhausted = true;
+	show_whether_it_accepts(a);
 }
 
 static void
@@ -262,7 +304,8 @@ accept_one(struct acceptors *a, struct acceptor *from)
 	}
 	log_error("accept on %s", from->listener->spec);
 	ev_io_stop(a->worker->loop, &from->io);
-	from->broken = true;
+	from->broken = a->broken = true;
+	show_whether_it_accepts(a);
 	worker_recycle(a->worker, CHANNEL_RECYCLE, "listener %s is broken",
 	    from->listener->spec);
 	return false;
@@ -304,11 +347,10 @@ on_acceptable(struct ev_loop *loop, ev_io *io, int revents)
 		}
 		if (yields(w, least)) {
 			if (!a->insists) {
-				pause_for(a, YIELD_S);
-				a->yielding = true;
+				yield(a);
 				return;
 			}
-			a->insists = false; /* on one, not on a burst */
+			insist(a);
 		}
 		if (!accept_one(a, from))
 			break;
@@ -367,6 +409,7 @@ acceptors_close(struct acceptors *a)
 	a->closed = true;
 	if (a->at == NULL)
 		return; /* it never accepted */
+	show_whether_it_accepts(a);
 	ev_timer_stop(a->worker->loop, &a->pause);
 	for (size_t i = 0; i < a->n; i++) {
 		/* the kernel's queue holds one more than it was told */

@@ -2,7 +2,7 @@
  * Taking connections from the listeners that all workers share.  A worker
  * without room closes the connection that is idle longest for a new one, or
  * stops looking, so that a sibling takes it; one that holds more than its share
- * gives a sibling 2 ms to be faster.
+ * gives a sibling that takes some 2 ms to be faster.
  */
 #ifndef WORKER_NET_ACCEPT_H
 #define WORKER_NET_ACCEPT_H
@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #include <ev.h>
+
+#include "worker/net/share.h"
 
 struct heritage_listener;
 struct worker;
@@ -43,6 +45,8 @@ struct acceptors {
 	bool insists;             /* they had it */
 	bool awaits_idle;         /* pausing until somebody is to be closed */
 	bool exhausted;           /* pausing for lack of fds or memory */
+	bool broken;              /* a listener is */
+	struct share share;       /* what came of yielding */
 	uint64_t exhausted_at_ns; /* when that was told last */
 };
 
