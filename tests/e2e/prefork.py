@@ -35,6 +35,8 @@ LISTENING = r"listening on (http://(\S+):(\d+)/|unix:\S+)"
 READY = r"worker \d+ \((\d+)\) ready"
 LEVELS = re.compile(r"\[(warn|error)\]")
 USUAL = ["workers run as root"]  # the tests may be started by root
+if BUILD.name == "tsan":
+    USUAL.append("preload: 1 thread ")  # of its own
 SANITIZER = re.compile(
     r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:|^==\d+== ")
 SAN_ENV = {  # a signal must end a worker as it does without sanitizers

@@ -389,6 +389,7 @@ def test_the_checksum_of_a_body_is_right_wherever_it_is_kept(start):
                 assert got[2] == (b"memory" if "read" in query else where)
 
 
+@outside_sandbox
 def test_a_worker_retires_while_a_thread_of_a_module_holds_a_late_request(
         start):
     """Its application outlives it: the thread still works on the request."""

@@ -28,8 +28,6 @@ def start(start):
     """Workers are ready a moment before they are the master's children."""
     def begin(sections, ready=2, **kw):
         s = start(sections, ready, **kw)
-        if TSAN:
-            s.allow("preload: 1 thread ")
         until(lambda: len(s.workers()) >= ready)
         return s
     return begin

@@ -1,6 +1,7 @@
 """The modules of tests/modules, and what tests of the worker ask of it."""
 import array
 import contextlib
+import fcntl
 import os
 import pathlib
 import resource
@@ -8,6 +9,7 @@ import select
 import socket
 import struct
 import sys
+import termios
 import threading
 import time
 
@@ -169,6 +171,14 @@ def await_fin(client):
     deadline = time.monotonic() + PATIENCE
     while (state := server_end(client)[0]) not in SENT_FIN:
         assert time.monotonic() < deadline, f"state {state}"
+        os.sched_yield()
+
+
+def await_acknowledged(client):
+    """Until the server's kernel has all that was sent."""
+    deadline = time.monotonic() + PATIENCE
+    while any(fcntl.ioctl(client.sock, termios.TIOCOUTQ, b"\0" * 4)):
+        assert time.monotonic() < deadline
         os.sched_yield()
 
 
