@@ -370,6 +370,7 @@ def memory():
 HOSTILE = 10000
 ATTACKS = {"slow headers": "-H", "slow body": "-B", "slow read": "-X",
            "range": "-R"}
+HOLD = "-H", "-B", "-X"  # connections; others ask once, and come again
 
 
 def files_for(n):
@@ -400,33 +401,36 @@ def established(service):
                for f in map(str.split, lines))
 
 
+def is_idle():
+    """What this process becomes takes no time from others."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 @contextlib.contextmanager
 def attacked(service, mode, n):
     """By n connections that send or take a byte a second; they come from
-    this machine, but should not take its time from wrk."""
+    this machine, but should not take its time from wrk.  How to signal it."""
     attack = subprocess.Popen(
-        [*pin(1), "slowhttptest", mode, "-c", str(n), "-r", "5000",
+        [*pin(1), "sh", "-c", 'while :; do "$@"; done', "sh",
+         "slowhttptest", mode, "-c", str(n),
+         "-r", "5000" if mode in HOLD else "500",  # all while we measure
          "-i", "1", "-x", "1", "-n", "1", "-w", "1", "-y", "64", "-z", "1",
          "-s", "1000000", "-l", "300", "-p", "60",
          "-u", f"http://127.0.0.1:{service.port}/files/big"],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL)
+        stderr=subprocess.DEVNULL, preexec_fn=is_idle, start_new_session=True)
     try:
-        until = time.monotonic() + 20  # it may cut them
-        while established(service) < n and attack.poll() is None and \
+        until = time.monotonic() + 60  # it may cut them
+        while mode in HOLD and established(service) < n and \
                 time.monotonic() < until:
             time.sleep(0.5)
-        with contextlib.suppress(ProcessLookupError):
-            os.sched_setscheduler(attack.pid, os.SCHED_IDLE,
-                                  os.sched_param(0))
-        yield attack
+        yield lambda signo: os.killpg(attack.pid, signo)
     finally:
-        attack.send_signal(signal.SIGCONT)
-        attack.kill()
+        os.killpg(attack.pid, signal.SIGKILL)
         attack.wait()
 
 
-def hostile_slices(victim, other, attack):
+def hostile_slices(victim, other, signal_attack):
     """Of the one under attack; of the other, which pays for the processors
     that the attack takes, too; and of the other while the attack is stopped:
     each a median of (rate, p99)."""
@@ -435,7 +439,7 @@ def hostile_slices(victim, other, attack):
     turns = [[] for _ in kinds]
     for _ in range(7):
         for turn, (service, signo) in zip(turns, kinds):
-            attack.send_signal(signo)
+            signal_attack(signo)
             turn.append(wrk16(service))
     return [[statistics.median(kind) for kind in zip(*turn)]
             for turn in turns]
@@ -456,14 +460,14 @@ def hostile():
         f.truncate(10_000_000)
     for name, mode in ATTACKS.items():
         with prefork(2, 0, patient=True) as victim, prefork(2, 0) as other, \
-                attacked(victim, mode, n) as attack:
+                attacked(victim, mode, n) as signal_attack:
             held = established(victim)
             used = victim.cpu_s()
             time.sleep(3)
             used = (victim.cpu_s() - used) / 3
-            ours, beside, own = hostile_slices(victim, other, attack)
-            left, ended = established(victim), attack.poll() is not None
-        if ended or min(held, left) < .99 * n:
+            ours, beside, own = hostile_slices(victim, other, signal_attack)
+            left = established(victim)
+        if min(held, left) < .99 * n if mode in HOLD else used < 0.001:
             report(f"{n:,} of {name}", f"only {held:,} to {left:,}",
                    "an attack", False)
         report(f"wrk -c16 beside {held:,} to {left:,} of {name}, rate",
