@@ -257,8 +257,15 @@ def test_a_queued_request_of_a_half_closed_client_that_is_late_is_503(
         assert first.response().body == b"through"
 
 
+def await_late_head(server):
+    """Until header_timeout has passed."""
+    with server.connect() as c:
+        assert c.send("G").response().status == 408
+
+
 def test_what_came_in_time_is_in_time_though_the_loop_stood_still(one):
-    s = one(http={"header_timeout": "300ms", "body_timeout": "300ms"})
+    http = {"header_timeout": "1s", "body_timeout": "1s"}
+    s, clock = one(http=http), one(http=http)
     pid, = s.workers()
     with s.connect() as head, s.connect() as body, s.connect() as new:
         head.send("GET /pid HTTP/1.1\r\nHo")
@@ -268,7 +275,7 @@ def test_what_came_in_time_is_in_time_though_the_loop_stood_still(one):
         head.send("st: t\r\n\r\n")
         body.send("llo")
         new.request("/pid")
-        time.sleep(0.5)  # that the worker misses
+        await_late_head(clock)
         os.kill(pid, signal.SIGCONT)
         for c in head, body, new:
             assert c.response().status == 200
@@ -291,7 +298,7 @@ def test_a_late_handler_without_a_client_does_not_hold_up_the_end(start, hold):
 
 
 def test_clients_that_vanish_anywhere_harm_nobody(one):
-    s = one()
+    s = one(http={"header_timeout": "500ms"})
     pieces = [b"", b"GET", b"GET /pid HTTP/1.1\r\nHost: t\r\n\r\n",
               b"POST /sum HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nab",
               b"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nab",
@@ -312,7 +319,7 @@ def test_clients_that_vanish_anywhere_harm_nobody(one):
         while s.status()["connections"] > 1:
             pass
         ticks = cpu_ticks(pid)
-        time.sleep(0.5)  # is to go by without work
+        await_late_head(s)  # and nothing else is to do meanwhile
         assert cpu_ticks(pid) - ticks < os.sysconf("SC_CLK_TCK") / 8
     assert s.workers() == [pid]
 
