@@ -442,15 +442,15 @@ VALGRIND_NOT = loop_memory title $(valgrind_without)
 # is without.
 VALGRIND_E2E := access_log baton blocking bodies control crash daemon \
   defence first_start haproxy http_corpus limits listeners load master_dies \
-  modules never_down nginx privileges proxies reload secrets serving signals \
-  slow_clients smuggling static systemd upgrade_wait wsgi_environ wsgi_files \
+  modules never_down nginx privileges proxies reload secrets serving siblings \
+  signals slow_clients smuggling static systemd upgrade_wait wsgi_environ wsgi_files \
   wsgi_finding wsgi_input wsgi_iterable wsgi_lifecycle wsgi_output \
   wsgi_start_response
 # Nor these of them: programs of the system that it would follow (unshare,
 # mount), limits, and fractions of a second.
 VALGRIND_K := not (pid_1 or group_of_many_members or no_process_to_be_had or \
   no_file_descriptor_left or over_its_time_and_a_queue or loop_backs_off or \
-  bad_reload_changes_nothing)
+  bad_reload_changes_nothing or sibling_without_descriptors)
 check-valgrind:
 	@tests/lint/deps.sh build check valgrind
 	@$(MAKE) --no-print-directory SAN=valgrind check-valgrind-parts
