@@ -34,7 +34,7 @@ void
 worker_maybe_finish(struct worker *w)
 {
 	/* a stuck handler is not waited for: its client was answered */
-	if (w->acceptors.closed && w->n_conns == 0 &&
+	if (w->acceptors.state == ACCEPTORS_CLOSED && w->n_conns == 0 &&
 	    w->n_requests <= w->n_stuck)
 		w->finished = true;
 }

@@ -81,39 +81,30 @@ has_room(const struct worker *w)
 	    (!is_full(w) || idle_longest(w) != NULL);
 }
 
-/* A worker that yields takes some when the chance is over: whoever has more
- * still does well to wait for it. */
+/* Where all changes of state are made, known to the loop and shown.  pause_s: 0
+ * if it ends by what happens only. */
 static void
-show_whether_it_accepts(const struct acceptors *a)
+enter(struct acceptors *a, enum acceptors_state state, double pause_s)
 {
-	SCORE_SET(a->worker->score, accepts,
-	    (a->watching || (a->yielding && !a->exhausted)) && !a->broken &&
-		!a->closed);
-}
+	struct ev_loop *loop = a->worker->loop;
 
-static void
-watch(struct acceptors *a, bool on)
-{
-	if (a->watching == on || a->closed)
-		return;
-	a->watching = on;
-	a->yielding = a->exhausted = a->awaits_idle = false;
+	a->state = state;
 	for (size_t i = 0; i < a->n; i++) {
-		if (on && !a->at[i].broken)
-			ev_io_start(a->worker->loop, &a->at[i].io);
+		if (state == ACCEPTORS_WATCH && !a->at[i].broken)
+			ev_io_start(loop, &a->at[i].io);
 		else
-			ev_io_stop(a->worker->loop, &a->at[i].io);
+			ev_io_stop(loop, &a->at[i].io);
 	}
-	show_whether_it_accepts(a);
-}
-
-static void
-pause_for(struct acceptors *a, double seconds)
-{
-	watch(a, false);
-	ev_timer_stop(a->worker->loop, &a->pause);
-	ev_timer_set(&a->pause, seconds, 0.);
-	ev_timer_start(a->worker->loop, &a->pause);
+	ev_timer_stop(loop, &a->pause);
+	if (pause_s > 0) {
+		ev_timer_set(&a->pause, pause_s, 0.);
+		ev_timer_start(loop, &a->pause);
+	}
+	/* a worker that yields takes some when the chance is over: whoever has
+	 * more still does well to wait for it */
+	SCORE_SET(a->worker->score, accepts,
+	    !a->broken &&
+		(state == ACCEPTORS_WATCH || state == ACCEPTORS_YIELD));
 }
 
 static bool
@@ -148,9 +139,7 @@ least_of_siblings(const struct worker *w)
 static void
 yield(struct acceptors *a)
 {
-	pause_for(a, YIELD_S);
-	a->yielding = true;
-	show_whether_it_accepts(a);
+	enter(a, ACCEPTORS_YIELD, YIELD_S);
 	SCORE_ADD(a->worker->score, yielded, 1);
 }
 
@@ -170,14 +159,12 @@ wait_for_room(struct acceptors *a)
 	const struct deadline *d = w->keepalive.first;
 	uint64_t idle = d != NULL ? w->now_ns - d->since_ns : 0;
 
-	watch(a, false);
-	a->yielding = false;
-	show_whether_it_accepts(a);
 	if (!is_full(w) || w->ready.n >= w->settings->queue || d == NULL)
-		return; /* we shall hear when something ends, or is idle */
-	pause_for(a,
-	    idle < EVICT_NS ? (double)(EVICT_NS - idle) / 1e9 : YIELD_S);
-	a->awaits_idle = true;
+		enter(a, ACCEPTORS_AWAIT_ROOM, 0.);
+	else
+		enter(a, ACCEPTORS_AWAIT_IDLE,
+		    idle < EVICT_NS ? (double)(EVICT_NS - idle) / 1e9 :
+				      YIELD_S);
 }
 
 static void
@@ -188,10 +175,10 @@ on_pause_over(struct ev_loop *loop, ev_timer *t, int revents)
 	(void)loop;
 	(void)revents;
 	a->insists = true;
-	if (a->yielding)
+	if (a->state == ACCEPTORS_YIELD)
 		share_chance_over(&a->share, a->worker->now_ns / NS_PER_MS);
 	if (has_room(a->worker))
-		watch(a, true);
+		enter(a, ACCEPTORS_WATCH, 0.);
 	else
 		wait_for_room(a);
 }
@@ -199,8 +186,7 @@ on_pause_over(struct ev_loop *loop, ev_timer *t, int revents)
 void
 acceptors_idle(struct acceptors *a)
 {
-	if (a->at != NULL && !a->watching && !a->closed &&
-	    !ev_is_active(&a->pause) && is_full(a->worker))
+	if (a->state == ACCEPTORS_AWAIT_ROOM && is_full(a->worker))
 		wait_for_room(a);
 }
 
@@ -210,15 +196,12 @@ acceptors_idle(struct acceptors *a)
 void
 acceptors_room(struct acceptors *a)
 {
-	if (a->at == NULL || a->watching || a->closed || !has_room(a->worker))
+	if (a->state == ACCEPTORS_NOT_YET || a->state == ACCEPTORS_WATCH ||
+	    a->state == ACCEPTORS_CLOSED || !has_room(a->worker))
 		return;
-	if (a->exhausted || a->awaits_idle ||
-	    (a->yielding &&
-		!share_yields(a->worker->n_conns,
-		    least_of_siblings(a->worker))))
-		ev_timer_stop(a->worker->loop, &a->pause);
-	if (!ev_is_active(&a->pause))
-		watch(a, true);
+	if (a->state != ACCEPTORS_YIELD ||
+	    !share_yields(a->worker->n_conns, least_of_siblings(a->worker)))
+		enter(a, ACCEPTORS_WATCH, 0.);
 }
 
 /* Told at most once a pause, however often connections that end let it try
@@ -233,11 +216,8 @@ acceptors_exhausted(struct acceptors *a, const char *what)
 		log_warn("%s; pausing", what);
 		a->exhausted_at_ns = now;
 	}
-	if (a->at == NULL || a->closed)
-		return; /* it accepts none anyway */
-	pause_for(a, EXHAUSTED_S);
-	a->exhausted = true;
-	show_whether_it_accepts(a);
+	if (a->state != ACCEPTORS_NOT_YET && a->state != ACCEPTORS_CLOSED)
+		enter(a, ACCEPTORS_EXHAUSTED, EXHAUSTED_S);
 }
 
 static void
@@ -303,9 +283,8 @@ accept_one(struct acceptors *a, struct acceptor *from)
 	case ACCEPT_BROKEN: break;
 	}
 	log_error("accept on %s", from->listener->spec);
-	ev_io_stop(a->worker->loop, &from->io);
 	from->broken = a->broken = true;
-	show_whether_it_accepts(a);
+	enter(a, a->state, 0.); /* without it */
 	worker_recycle(a->worker, CHANNEL_RECYCLE, "listener %s is broken",
 	    from->listener->spec);
 	return false;
@@ -383,7 +362,7 @@ acceptors_start(struct acceptors *a, struct worker *w)
 		    EV_READ);
 		from->io.data = from;
 	}
-	watch(a, true);
+	enter(a, ACCEPTORS_WATCH, 0.);
 	return 0;
 }
 
@@ -403,14 +382,13 @@ listener_leave(int fd)
 void
 acceptors_close(struct acceptors *a)
 {
-	if (a->closed)
+	if (a->state == ACCEPTORS_CLOSED)
 		return;
-	watch(a, false);
-	a->closed = true;
-	if (a->at == NULL)
-		return; /* it never accepted */
-	show_whether_it_accepts(a);
-	ev_timer_stop(a->worker->loop, &a->pause);
+	if (a->state == ACCEPTORS_NOT_YET) {
+		a->state = ACCEPTORS_CLOSED;
+		return;
+	}
+	enter(a, ACCEPTORS_CLOSED, 0.);
 	for (size_t i = 0; i < a->n; i++) {
 		/* the kernel's queue holds one more than it was told */
 		for (unsigned n = 0; n <= a->worker->settings->backlog; n++)
@@ -418,7 +396,6 @@ acceptors_close(struct acceptors *a)
 				break;
 		listener_leave(a->at[i].listener->fd);
 	}
-	ev_timer_stop(a->worker->loop, &a->pause);
 }
 
 void

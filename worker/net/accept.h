@@ -35,16 +35,23 @@ struct acceptor {
 	const struct heritage_listener *listener;
 };
 
+enum acceptors_state {
+	ACCEPTORS_NOT_YET,    /* not started */
+	ACCEPTORS_WATCH,      /* the loop looks for connections */
+	ACCEPTORS_YIELD,      /* siblings have their chance */
+	ACCEPTORS_EXHAUSTED,  /* no fds, no memory: a while without */
+	ACCEPTORS_AWAIT_IDLE, /* full, until somebody is to be closed */
+	ACCEPTORS_AWAIT_ROOM, /* full, until something ends or is idle */
+	ACCEPTORS_CLOSED,
+};
+
 struct acceptors {
 	struct worker *worker;
 	struct acceptor *at;
 	size_t n;
-	ev_timer pause;
-	bool watching, closed;
-	bool yielding;            /* siblings have their chance */
-	bool insists;             /* they had it */
-	bool awaits_idle;         /* pausing until somebody is to be closed */
-	bool exhausted;           /* pausing for lack of fds or memory */
+	enum acceptors_state state;
+	ev_timer pause;           /* until it tries again, where there is one */
+	bool insists;             /* siblings had their chance */
 	bool broken;              /* a listener is */
 	struct share share;       /* what came of yielding */
 	uint64_t exhausted_at_ns; /* when that was told last */
