@@ -103,18 +103,18 @@ conn_open(struct worker *w, int fd, const struct sockaddr *sa,
 	if (listener->proxied && !trusted) {
 		h1_proxy_refused(w, &peer, listener,
 		    "it is not in proxy.trust");
-		close(fd);
+		fork_guard_close(&fd);
 		return;
 	}
 	if (!conn_prepare(w)) {
 		log_warn("connection refused");
-		close(fd);
+		fork_guard_close(&fd);
 		return;
 	}
 	per_ip = per_ip_take(w, &peer, trusted);
 	if (per_ip == PER_IP_FULL) {
 		per_ip_refuse(w, fd, &peer);
-		close(fd);
+		fork_guard_close(&fd);
 		return;
 	}
 	c = w->spare_conn;
@@ -137,7 +137,6 @@ conn_open(struct worker *w, int fd, const struct sockaddr *sa,
 	ev_io_init(&c->io, on_io, fd, EV_READ);
 	c->io.data = c;
 	ev_io_start(w->loop, &c->io);
-	fork_guard_add(fd);
 	/* a client that says nothing has the time of a head, not of a pause */
 	deadline_set(&c->deadline, &w->header, w->now_ns);
 }
@@ -209,8 +208,7 @@ conn_close(struct conn *c)
 		pass_over_no_more(c);
 	deadline_clear(&c->deadline);
 	ev_io_stop(w->loop, &c->io);
-	fork_guard_remove(c->fd);
-	close(c->fd);
+	fork_guard_close(&c->fd);
 	if (c->counted)
 		per_ip_give(w, &c->peer);
 	*(c->prev != NULL ? &c->prev->next : &w->conns) = c->next;

@@ -1,21 +1,23 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/fd.h"
 #include "worker/fork_guard.h"
 
 #define FDS_MAX (1u << 20) /* a byte each; pages never used cost nothing */
 
-/* A table and not a list: a thread forks while another may be in the middle of
- * changing something.  NULL: no memory, nothing is guarded. */
-static _Atomic unsigned char *guarded;
+/* The kernel copies the fds first and the memory later: whoever forks has this,
+ * so that both tell of the same ones. */
+static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
+
+/* By fd.  NULL: no memory, nothing is guarded. */
+static bool *guarded;
 static size_t n_guarded;
 
 static _Thread_local bool is_our_own;
@@ -31,18 +33,31 @@ give_up(int fd, int null)
 		close(fd);
 }
 
+void
+fork_guard_begin(void)
+{
+	pthread_mutex_lock(&changing);
+}
+
+void
+fork_guard_end(void)
+{
+	pthread_mutex_unlock(&changing);
+}
+
 /* Only what is async-signal-safe: the other threads are gone. */
 static void
 on_forked_child(void)
 {
 	int null;
 
+	fork_guard_end();
 	if (is_our_own)
 		return;
 	is_child = true;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (size_t fd = 0; fd < n_guarded; fd++)
-		if (atomic_load_explicit(&guarded[fd], memory_order_relaxed))
+		if (guarded[fd])
 			give_up((int)fd, null);
 	if (null >= 0)
 		close(null);
@@ -69,27 +84,29 @@ fork_guard_install(void)
 		return;
 	guarded = p;
 	n_guarded = limit.rlim_cur;
-	pthread_atfork(NULL, NULL, on_forked_child);
+	pthread_atfork(fork_guard_begin, fork_guard_end, on_forked_child);
 }
 
 static void
-set(int fd, unsigned char value)
+set(int fd, bool value)
 {
 	if (fd >= 0 && (size_t)fd < n_guarded)
-		atomic_store_explicit(&guarded[fd], value,
-		    memory_order_relaxed);
+		guarded[fd] = value;
 }
 
 void
 fork_guard_add(int fd)
 {
-	set(fd, 1);
+	set(fd, true);
 }
 
 void
-fork_guard_remove(int fd)
+fork_guard_close(int *fd)
 {
-	set(fd, 0);
+	fork_guard_begin();
+	set(*fd, false);
+	fd_close(fd);
+	fork_guard_end();
 }
 
 void

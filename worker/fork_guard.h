@@ -13,10 +13,16 @@
  * place of what is guarded then. */
 void fork_guard_install(void);
 
-/* From now on children do not have this fd.  On the loop's thread. */
+/* Between these two calls other threads wait with a fork: what makes an fd and
+ * adds it is one step for them.  No call of an application's, nothing slow. */
+void fork_guard_begin(void);
+void fork_guard_end(void);
+
+/* From now on children do not have this fd.  On the loop's thread; fd < 0 is
+ * none. */
 void fork_guard_add(int fd);
-/* Before it is closed here. */
-void fork_guard_remove(int fd);
+/* As fd_close(), and no fork comes in between. */
+void fork_guard_close(int *fd);
 
 /* Is this process one that an application forked?  It is no worker. */
 bool fork_guard_is_child(void);

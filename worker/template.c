@@ -193,8 +193,7 @@ become(struct template *t, struct gates *g, int channel_fd, unsigned slot)
 	char go;
 	pid_t pid;
 
-	fork_guard_remove(t->heritage.channel_fd);
-	fd_close(&t->heritage.channel_fd); /* so that its end is seen */
+	fork_guard_close(&t->heritage.channel_fd); /* so that its end is seen */
 	pid = fork();
 	if (pid != 0)
 		hand_over(g, pid > 0 ? (int)pid : -errno);

@@ -14,6 +14,7 @@
 #include "conf/settings.h"
 #include "worker/conn.h"
 #include "worker/core.h"
+#include "worker/fork_guard.h"
 #include "worker/net/accept.h"
 
 #define BURST         16    /* connections a turn of the loop */
@@ -267,8 +268,11 @@ accept_one(struct acceptors *a, struct acceptor *from)
 		pause_exhausted(a, from);
 		return false;
 	}
+	fork_guard_begin();
 	fd = not_standard(accept4(from->io.fd, (struct sockaddr *)&sa, &n,
 	    SOCK_NONBLOCK | SOCK_CLOEXEC));
+	fork_guard_add(fd);
+	fork_guard_end();
 	if (fd >= 0) {
 		if (a->worker->settings->sandbox)
 			do_not_linger(fd);
