@@ -33,7 +33,8 @@ worker_show(struct worker *w, enum score_state state, const char *name)
 void
 worker_maybe_finish(struct worker *w)
 {
-	/* a stuck handler is not waited for: its client was answered */
+	/* a stuck handler is not waited for: its client was answered, and it
+	 * had its chance to clean up */
 	if (w->acceptors.state == ACCEPTORS_CLOSED && w->n_conns == 0 &&
 	    w->n_requests <= w->n_stuck)
 		w->finished = true;
@@ -68,6 +69,7 @@ worker_retire(struct worker *w)
 	w->retire_by_ns = clock_now_ns() + most;
 	wait_at_most(&w->keepalive, most);
 	wait_at_most(&w->linger, most);
+	wait_at_most(&w->interrupted, most);
 	worker_maybe_finish(w);
 }
 

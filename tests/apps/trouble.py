@@ -84,6 +84,16 @@ def read(argument):
         pipe.read(1)
 
 
+def roll_back(argument):
+    """When it is interrupted, it waits for that byte."""
+    try:
+        while True:
+            time.sleep(0.01)
+    finally:
+        read(argument)
+        print("rolled back")
+
+
 enough = threading.Event()
 
 

@@ -1,7 +1,7 @@
 """wsgi.file_wrapper: a file goes out by sendfile, from where it stands."""
 import pytest
 
-from wsgi import APPS
+from wsgi import APPS, until
 
 CONTENT = b"".join(b"%07d\n" % i for i in range(12500))
 SEEKABLE = ["random", "buffered", "raw", "named", "bytes", "spooled",
@@ -130,10 +130,10 @@ def test_wrong_arguments_are_a_type_error(bare):
 
 def test_a_file_leaves_no_descriptor(bare):
     def count():
-        return bare.get("allocated").body.split()[2]
-    with bare.connect() as c:
-        c.get("/pid")
+        return int(bare.get("allocated").body.split()[2])
     before = count()
-    for kind in ("random", "buffered", "raw", "named", "bytes", "pipe"):
+    for kind in ("random", "buffered", "raw", "named", "bytes", "pipe") * 10:
         bare.get("wrapped", kind=kind)
-    assert count() == before
+    # another thread may be about to close the last one, or that of a test
+    # before when we began
+    until(lambda: count() <= before)

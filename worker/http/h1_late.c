@@ -152,7 +152,7 @@ is_waited(struct gate *g)
 	return waited;
 }
 
-/* Its client was answered: a worker that retires does not wait for it. */
+/* Its client was answered: a worker that retires need not wait for it. */
 static void
 not_waited_for(struct pf_request *r)
 {
@@ -167,15 +167,16 @@ replace_worker(struct pf_request *r)
 	    "a handler of app %s is stuck", r->app->settings->name);
 }
 
-/* It had its chance. */
+/* It had its chance to clean up. */
 void
 h1_interrupted_late(struct deadline *d, void *worker)
 {
 	struct pf_request *r = request_of(d);
 
-	(void)worker;
+	not_waited_for(r);
 	if ((atomic_load(&r->phase) & REQUEST_RETURNED) == 0)
 		replace_worker(r);
+	worker_maybe_finish(worker);
 }
 
 /* on_request has not returned.  One that waits for its client is about to be
@@ -189,12 +190,13 @@ handler_stuck(struct pf_request *r)
 		deadline_set(&r->deadline, &r->app->in_work, clock_now_ns());
 		return;
 	}
-	not_waited_for(r);
 	report_write(w, "has a handler over its request_timeout");
-	if (baton_interrupt(&w->baton, r))
+	if (baton_interrupt(&w->baton, r)) {
 		deadline_set(&r->deadline, &w->interrupted, clock_now_ns());
-	else
-		replace_worker(r);
+		return;
+	}
+	not_waited_for(r);
+	replace_worker(r);
 }
 
 /* Of the body; 0 when even a part of the head has still to go out. */
