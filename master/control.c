@@ -19,13 +19,9 @@
 #include "master/listen_unix.h"
 #include "master/master.h"
 
-#define CLIENT_TIME                                                            \
-	5.0 /* s to send a request, and again to take the answer               \
-	     */
-#define ACCEPT_AT_ONCE                                                         \
-	4                /* so that who has spoken is heard before he is old   \
-			  */
-#define ACCEPT_PAUSE 1.0 /* s, when there is no fd to be had */
+#define CLIENT_TIME    5.0 /* s for a request, and again to take the answer */
+#define ACCEPT_AT_ONCE 4   /* so that who has spoken is heard in time */
+#define ACCEPT_PAUSE   1.0 /* s, when there is no fd to be had */
 
 /*
  *            leaves by

@@ -30,10 +30,8 @@ static const int calls[] = {
 #undef CALL
 };
 
-#define ALL_BITS (~(scmp_datum_t)0)
-#define LOW_BITS                                                               \
-	((scmp_datum_t)0xffffffff) /* an int: the rest is undefined            \
-				    */
+#define ALL_BITS    (~(scmp_datum_t)0)
+#define LOW_BITS    ((scmp_datum_t)0xffffffff) /* an int has no more */
 #define SOCKET_TYPE (LOW_BITS & ~(scmp_datum_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
 
 /* The argument number `arg`, less the bits that are not in mask, is value; a
