@@ -418,8 +418,8 @@ check-e2e: all $(TESTMOD_SO) $(UPGRADE_BIN) $(VENV)/.stamp
 	  $(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) tests/e2e
 
 ## check-sandbox  what serves without Python serves within server.sandbox
-SANDBOX_TESTS := static bodies slow_clients serving blocking baton limits \
-  access_log modules http_corpus
+SANDBOX_TESTS := static bodies slow_clients slow_readers gone_clients serving \
+  blocking baton limits access_log modules http_corpus
 check-sandbox: all $(TESTMOD_SO)
 	PREFORK_BUILD=$(CURDIR)/$(BUILD) PYTHONDONTWRITEBYTECODE=1 \
 	  PREFORK_OPTIONS=server.sandbox=yes $(PYTEST) -p no:cacheprovider \
@@ -441,11 +441,11 @@ VALGRIND_NOT = loop_memory title $(valgrind_without)
 # or django takes a minute; idle, linked_python and sandbox test what this build
 # is without.
 VALGRIND_E2E := access_log baton blocking bodies control crash daemon \
-  defence first_start haproxy http_corpus limits listeners load master_dies \
-  modules never_down nginx privileges proxies reload secrets serving siblings \
-  signals slow_clients smuggling static systemd upgrade_wait wsgi_environ wsgi_files \
-  wsgi_finding wsgi_input wsgi_iterable wsgi_lifecycle wsgi_output \
-  wsgi_start_response
+  defence first_start gone_clients haproxy http_corpus limits listeners load \
+  master_dies modules never_down nginx privileges proxies reload secrets serving \
+  siblings signals slow_clients slow_readers smuggling static systemd upgrade_wait \
+  wsgi_environ wsgi_files wsgi_finding wsgi_input wsgi_iterable wsgi_lifecycle \
+  wsgi_output wsgi_start_response
 # Nor these of them: programs of the system that it would follow (unshare,
 # mount), limits, and fractions of a second.
 VALGRIND_K := not (pid_1 or group_of_many_members or no_process_to_be_had or \

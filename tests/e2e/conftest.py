@@ -49,6 +49,15 @@ def server(start):
 
 
 @pytest.fixture
+def one(start):
+    """one(apps, section={...}, ...) starts a server with one."""
+    def begin(apps=None, **sections):
+        return start({"server": {"workers": 1}, **sections,
+                      **(apps or testmods.CORE)}, ready=1)
+    return begin
+
+
+@pytest.fixture
 def preload():
     """server.preload of an application that is shared by tests; one that is to
     see both has the mark applications.loaded."""

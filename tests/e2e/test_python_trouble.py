@@ -1,5 +1,6 @@
 """Python applications that hang, crash, fork and compute."""
 import contextlib
+import fcntl
 import itertools
 import os
 import pathlib
@@ -10,7 +11,7 @@ import threading
 import pytest
 
 from prefork import READY, SANITIZED, processes, title_of, wait_gone
-from test_slow_clients import narrow
+from testmods import narrow
 from wsgi import until
 
 APPS = pathlib.Path(__file__).resolve().parents[1] / "apps"
@@ -105,6 +106,7 @@ def test_lines_of_others_do_not_stand_in_a_report(trouble):
     """One of four stacks of 90 functions, and each line of them in pieces."""
     s = trouble(request_timeout="1s", threads=8)
     s.allow(LATE, "exception in")
+    fcntl.fcntl(s.process.stderr, fcntl.F_SETPIPE_SZ, 1 << 20)
     with contextlib.ExitStack() as stack:
         deep = [stack.enter_context(s.connect()) for _ in range(4)]
         for c in deep:

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from prefork import BUILD, OPTIONS, PATIENCE, ROOT
+from prefork import BUILD, OPTIONS, PATIENCE, PROBE, ROOT
 
 outside_sandbox = pytest.mark.skipif(
     "server.sandbox=yes" in OPTIONS,
@@ -44,6 +44,14 @@ def module(name, mount="/", **more):
     return {"type": "module", "target": BUILD / f"tests/mod_{name}.so",
             "mount": mount, **more}
 
+
+# What most tests ask: answers at once, bodies in memory, bodies as a stream
+CORE = {
+    "app:probe": {"type": "module", "target": PROBE},
+    "app:sum": module("bigbody", "/sum"),
+    "app:echo": {"type": "module", "target": "echo.so", "mount": "/echo",
+                 "stream": "yes"},
+}
 
 # Kinds of handlers
 HANDLERS = ("module", "stream", "python", "python_stream", "static")
@@ -135,6 +143,30 @@ def cpu_ticks(pid):
 def connected(server, n, stack):
     """n clients, closed with the stack."""
     return [stack.enter_context(server.connect()) for _ in range(n)]
+
+
+def narrow(server):
+    """A connection that holds as few bytes as the kernel allows."""
+    c = server.connect()
+    c.sock.close()
+    c.sock = socket.socket()
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    c.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    c.sock.settimeout(30)
+    c.sock.connect(server.address)
+    return c
+
+
+def late_body(server):
+    """A clock: it gets 408 when body_timeout has passed."""
+    return server.connect().request(
+        "/sum", method="POST", Content_Length=9).send("he")
+
+
+def await_late_head(server):
+    """A clock, too: until header_timeout has passed."""
+    with server.connect() as c:
+        assert c.send("G").response().status == 408
 
 
 def is_reset(client):
