@@ -2,13 +2,13 @@
 #include <stdlib.h>
 
 #include "common/assert.h"
+#include "common/channel.h"
 #include "master/supervisor_state.h"
 #include "worker/worker.h"
 
 #define BACKOFF_FIRST 100   /* ms */
 #define BACKOFF_MAX   30000 /* ms */
 #define FORGIVE_AFTER 10000 /* ms of service that make up for one crash */
-#define ABORT_GRACE   2000  /* ms for what is in flight */
 
 /* A slot may be retired, killed and filled in one step; the plan as a whole
  * may roll back, commit, reopen and exit. */
@@ -228,8 +228,8 @@ abort_slot(struct sup *s, unsigned slot, msec_t now)
 		sup_slot_dismiss(s, slot, now, WHY_STOPPING);
 		return;
 	}
-	if (w->state == SLOT_READY || w->until > now + ABORT_GRACE)
-		w->until = now + ABORT_GRACE;
+	if (w->state == SLOT_READY || w->until > now + CHANNEL_QUIT_MS)
+		w->until = now + CHANNEL_QUIT_MS;
 	if (s->aborting)
 		w->until = now; /* sup_end_overdue() kills it in this step */
 	else

@@ -76,7 +76,7 @@ conn_of(struct deadline *d)
 
 /* Is there memory for the next one, and for a request on it?  If not, errno. */
 bool conn_prepare(struct worker *);
-/* Owns fd from here, on failure too. */
+/* Owns fd, which fork_guard.h knows, from here, on failure too. */
 void conn_open(struct worker *, int fd, const struct sockaddr *,
     const struct heritage_listener *);
 /* At once.  A request in a handler's hands is given up. */

@@ -57,7 +57,7 @@ struct worker {
 	uint64_t next_conn_id;
 	uint64_t id_seed;    /* first half of the request IDs we make */
 	unsigned n_requests; /* that exist outside the free list */
-	unsigned n_stuck;    /* of them answered 504 and not waited for */
+	unsigned n_stuck;    /* of them late and not waited for */
 	struct pf_request *free_requests;
 	unsigned n_free_requests;
 	struct h1_limits h1_limits;

@@ -18,7 +18,8 @@ static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
 
 /* By fd.  NULL: no memory, nothing is guarded. */
 static bool *guarded;
-static size_t n_guarded;
+static size_t guarded_max; /* room */
+static size_t n_guarded;   /* those above are not, and never were */
 
 static _Thread_local bool is_our_own;
 
@@ -45,7 +46,7 @@ fork_guard_end(void)
 	pthread_mutex_unlock(&changing);
 }
 
-/* Only what is async-signal-safe: the other threads are gone. */
+/* The other threads are gone, and with them whatever they hold: no malloc(). */
 static void
 on_forked_child(void)
 {
@@ -56,9 +57,11 @@ on_forked_child(void)
 		return;
 	is_child = true;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (size_t fd = 0; fd < n_guarded; fd++)
+	for (size_t fd = 0; fd < n_guarded; fd++) {
 		if (guarded[fd])
 			give_up((int)fd, null);
+		guarded[fd] = false; /* of a child of this one */
+	}
 	if (null >= 0)
 		close(null);
 }
@@ -83,15 +86,18 @@ fork_guard_install(void)
 	if (p == MAP_FAILED)
 		return;
 	guarded = p;
-	n_guarded = limit.rlim_cur;
+	guarded_max = limit.rlim_cur;
 	pthread_atfork(fork_guard_begin, fork_guard_end, on_forked_child);
 }
 
 static void
 set(int fd, bool value)
 {
-	if (fd >= 0 && (size_t)fd < n_guarded)
-		guarded[fd] = value;
+	if (fd < 0 || (size_t)fd >= guarded_max)
+		return;
+	guarded[fd] = value;
+	if ((size_t)fd >= n_guarded)
+		n_guarded = (size_t)fd + 1;
 }
 
 void

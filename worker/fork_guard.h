@@ -18,8 +18,8 @@ void fork_guard_install(void);
 void fork_guard_begin(void);
 void fork_guard_end(void);
 
-/* From now on children do not have this fd.  On the loop's thread; fd < 0 is
- * none. */
+/* From now on children do not have this fd; if it is negative, there is none.
+ * Between the two, or while the process has one thread. */
 void fork_guard_add(int fd);
 /* As fd_close(), and no fork comes in between. */
 void fork_guard_close(int *fd);

@@ -33,8 +33,8 @@ worker_show(struct worker *w, enum score_state state, const char *name)
 void
 worker_maybe_finish(struct worker *w)
 {
-	/* a stuck handler is not waited for: its client was answered, and it
-	 * had its chance to clean up */
+	/* not for a stuck handler: nobody waits for its answer any more, and
+	 * if it can be interrupted it had its time to clean up */
 	if (w->acceptors.state == ACCEPTORS_CLOSED && w->n_conns == 0 &&
 	    w->n_requests <= w->n_stuck)
 		w->finished = true;
@@ -47,15 +47,27 @@ wait_at_most(struct deadline_list *l, uint64_t ns)
 		deadline_list_set_after(l, ns);
 }
 
+/* Then the master would kill. */
+static void
+leave_within(struct worker *w, uint64_t grace_ns)
+{
+	uint64_t most = grace_ns > 2 * BEFORE_KILL_NS ?
+	    grace_ns - BEFORE_KILL_NS :
+	    grace_ns / 2;
+	uint64_t by_ns = clock_now_ns() + most;
+
+	if (w->retire_by_ns > by_ns)
+		w->retire_by_ns = by_ns;
+	wait_at_most(&w->keepalive, most);
+	wait_at_most(&w->linger, most);
+	wait_at_most(&w->interrupted, most);
+}
+
 /* Drain: what the kernel holds is accepted, every response closes its
  * connection, an idle one has one more request or its time. */
 static void
 worker_retire(struct worker *w)
 {
-	uint64_t grace = w->settings->graceful_timeout_ms * NS_PER_MS;
-	uint64_t most =
-	    grace > 2 * BEFORE_KILL_NS ? grace - BEFORE_KILL_NS : grace / 2;
-
 	if (w->retiring)
 		return;
 	w->retiring = true;
@@ -66,10 +78,7 @@ worker_retire(struct worker *w)
 		0 &&
 	    errno != EPIPE && errno != ECONNRESET)
 		log_warn("cannot tell the master that no more is accepted");
-	w->retire_by_ns = clock_now_ns() + most;
-	wait_at_most(&w->keepalive, most);
-	wait_at_most(&w->linger, most);
-	wait_at_most(&w->interrupted, most);
+	leave_within(w, w->settings->graceful_timeout_ms * NS_PER_MS);
 	worker_maybe_finish(w);
 }
 
@@ -119,6 +128,7 @@ on_message(void *worker, struct channel_message *m)
 	case CHANNEL_RETIRE: worker_retire(w); return;
 	case CHANNEL_QUIT:
 		worker_retire(w);
+		leave_within(w, CHANNEL_QUIT_MS * NS_PER_MS);
 		close_idle(w);
 		return;
 	case CHANNEL_REOPEN:

@@ -9,6 +9,7 @@
 #include "conf/settings.h"
 #include "worker/conn.h"
 #include "worker/core.h"
+#include "worker/fork_guard.h"
 #include "worker/warmup.h"
 
 /* Room for a path of the setting's length, a host and what is around them. */
@@ -37,7 +38,7 @@ static void
 end_client(struct warmup *u, struct worker *w)
 {
 	ev_io_stop(w->loop, &u->io);
-	close(u->io.fd);
+	fork_guard_close(&u->io.fd);
 }
 
 /* The connection is closed: that was all of the answer. */
@@ -82,6 +83,21 @@ on_answer(struct ev_loop *loop, ev_io *io, int revents)
 	u->n += room;
 }
 
+/* -1 and errno. */
+static int
+pair(int fd[2])
+{
+	int failed;
+
+	fork_guard_begin();
+	failed = socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+	    0, fd);
+	for (int i = 0; failed == 0 && i < 2; i++)
+		fork_guard_add(fd[i]);
+	fork_guard_end();
+	return failed;
+}
+
 static int
 ask(struct warmup *u, struct worker *w)
 {
@@ -96,8 +112,7 @@ ask(struct warmup *u, struct worker *w)
 	    "Connection: close\r\n\r\n",
 	    app->warmup, app->host[0] != '\0' ? app->host : "localhost");
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
-		fd) < 0)
+	if (pair(fd) < 0)
 		return -1;
 	u->n = 0;
 	w->now_ns = clock_now_ns(); /* loading took its time */

@@ -110,6 +110,7 @@ worker_init(struct worker *w, const struct heritage *h)
 		    .field = (uint32_t)s->max_header,
 		    .fields = s->max_headers,
 		    .head = (uint32_t)s->max_head },
+		.acceptors = { .worker = w },
 		.access_log = { .fd = -1 },
 		.limits = { .statm_fd = -1 },
 		.retire_by_ns = UINT64_MAX,
@@ -170,7 +171,7 @@ worker_open(struct worker *w)
 {
 	if (w->retiring) /* the master is gone already */
 		return;
-	if (acceptors_start(&w->acceptors, w) < 0) {
+	if (acceptors_start(&w->acceptors) < 0) {
 		worker_refuse(w, "worker cannot start: %s",
 		    strerrordesc_np(errno));
 		return;

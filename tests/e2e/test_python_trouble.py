@@ -28,6 +28,11 @@ def trouble(start):
     return begin
 
 
+def children_of(worker):
+    return [pid for pid, (_, parent, _) in processes().items()
+            if parent == worker]
+
+
 def test_a_handler_that_spins_is_interrupted_and_the_worker_stays(trouble):
     s = trouble(request_timeout="300ms").allow(LATE, "exception in")
     worker = s.workers()
@@ -100,6 +105,18 @@ def test_an_interrupted_handler_has_its_chance_in_a_worker_that_is_to_end(
     gate.open()
     s.wait_exit()
     assert s.matches("^rolled back$")
+
+
+def test_a_handler_without_time_for_its_chance_is_left_before_the_kill(trouble):
+    s = trouble(request_timeout="3s", graceful_timeout="4s")
+    s.allow(LATE, "1 handlers are stuck")
+    with s.connect() as c:
+        c.request("/deep?20")
+        s.wait("^deep down$")
+        s.signal(signal.SIGTERM)
+        assert c.response().status == 504
+    s.wait_exit()
+    assert not s.matches("asks to be replaced")
 
 
 def test_lines_of_others_do_not_stand_in_a_report(trouble):
@@ -180,11 +197,9 @@ def test_a_forked_child_keeps_no_port_and_no_connection(trouble, tmp_path):
     with s.connect() as idle:
         assert idle.get("/").status == 200
         assert s.get(f"/fork?{pipe}").status == 200
-        children = [pid for pid, (_, parent, _) in processes().items()
-                    if parent == s.workers()[0]]
-        assert len(children) == 1
-        sockets = [fd for fd in os.listdir(f"/proc/{children[0]}/fd")
-                   if os.readlink(f"/proc/{children[0]}/fd/{fd}")
+        child, = children_of(s.workers()[0])
+        sockets = [fd for fd in os.listdir(f"/proc/{child}/fd")
+                   if os.readlink(f"/proc/{child}/fd/{fd}")
                    .startswith("socket:")]
         assert sockets == []
         s.stop()  # while the child lives on
@@ -192,7 +207,34 @@ def test_a_forked_child_keeps_no_port_and_no_connection(trouble, tmp_path):
     with pytest.raises(ConnectionRefusedError):
         s.connect().get("/")
     pipe.write_bytes(b"go")
-    wait_gone(children[0])
+    wait_gone(child)
+
+
+def test_a_forked_child_has_no_connection_that_comes_or_goes_meanwhile(trouble):
+    s = trouble(threads=2)
+    enough = threading.Event()
+
+    def come_and_go():
+        while not enough.is_set():
+            with s.connect() as c:
+                assert c.send("nonsense\r\n\r\n").response().status == 400
+    threads = [threading.Thread(target=come_and_go) for _ in range(2)]
+    for t in threads:
+        t.start()
+    try:
+        assert s.get("/sockets_of_children?100").body == b"0"
+    finally:
+        enough.set()
+        for t in threads:
+            t.join()
+
+
+def test_a_warmup_whose_handler_forks_ends_with_its_answer(trouble, gate):
+    s = trouble(app={"warmup": f"/fork?{gate.path}"})
+    child, = children_of(s.workers()[0])
+    gate.entered()
+    gate.open()
+    wait_gone(child)
 
 
 @pytest.mark.parametrize("how", ["return", "exit"])
@@ -205,8 +247,7 @@ def test_a_forked_child_that_comes_back_from_its_handler_ends(trouble, how):
     s.wait("app trouble: a process that a handler forked returned from the "
            "handler: ended", 3)
     assert s.workers() == [worker]
-    assert not [pid for pid, (_, parent, _) in processes().items()
-                if parent == worker]
+    assert children_of(worker) == []
 
 
 def test_sys_exit_in_a_handler_is_a_500_and_no_more(trouble):

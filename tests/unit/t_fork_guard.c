@@ -1,5 +1,6 @@
 /* What a child of fork(2) has of our descriptors, whenever it comes. */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -15,7 +16,7 @@
 
 #include "worker/fork_guard.h"
 
-#define FORKS   500
+#define FORKS   100
 #define FDS     256
 #define AT_ONCE 8
 
@@ -37,6 +38,7 @@ comes_and_goes(void *arg)
 		}
 		for (int i = 0; i < AT_ONCE; i++)
 			fork_guard_close(&fd[i]);
+		sched_yield(); /* locks are not fair */
 	}
 	return NULL;
 }
@@ -98,11 +100,36 @@ test_a_fork_of_our_own_keeps_them(void **state)
 	assert_int_equal(fd, -1);
 }
 
+/* As a daemon does: it has closed all that it got, and opened its own. */
+static void
+test_what_a_child_opens_is_its_own_children_s(void **state)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), others;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	others = of_child();
+	fork_guard_add(fd);
+	pid = fork();
+	if (pid == 0) {
+		close(fd);
+		if (socket(AF_UNIX, SOCK_STREAM, 0) != fd)
+			_exit(1);
+		_exit(of_child() != others);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	fork_guard_close(&fd);
+}
+
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_fork_of_our_own_keeps_them),
+		cmocka_unit_test(test_what_a_child_opens_is_its_own_children_s),
 		cmocka_unit_test(
 		    test_a_child_has_none_that_comes_or_goes_while_it_is_made),
 	};

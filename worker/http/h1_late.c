@@ -163,6 +163,8 @@ not_waited_for(struct pf_request *r)
 static void
 replace_worker(struct pf_request *r)
 {
+	if (r->worker->retiring)
+		return; /* it is being replaced, or not */
 	worker_recycle(r->worker, CHANNEL_RECYCLE,
 	    "a handler of app %s is stuck", r->app->settings->name);
 }
@@ -172,9 +174,12 @@ void
 h1_interrupted_late(struct deadline *d, void *worker)
 {
 	struct pf_request *r = request_of(d);
+	unsigned phase = atomic_load(&r->phase);
 
+	if (phase == (REQUEST_DONE | REQUEST_RETURNED))
+		return; /* we are about to hear of it */
 	not_waited_for(r);
-	if ((atomic_load(&r->phase) & REQUEST_RETURNED) == 0)
+	if ((phase & REQUEST_RETURNED) == 0)
 		replace_worker(r);
 	worker_maybe_finish(worker);
 }
@@ -185,14 +190,16 @@ static void
 handler_stuck(struct pf_request *r)
 {
 	struct worker *w = r->worker;
+	uint64_t now = clock_now_ns();
 
 	if (is_waited(&r->gate)) {
-		deadline_set(&r->deadline, &r->app->in_work, clock_now_ns());
+		deadline_set(&r->deadline, &r->app->in_work, now);
 		return;
 	}
 	report_write(w, "has a handler over its request_timeout");
-	if (baton_interrupt(&w->baton, r)) {
-		deadline_set(&r->deadline, &w->interrupted, clock_now_ns());
+	if (baton_interrupt(&w->baton, r) &&
+	    now + w->interrupted.after_ns <= w->retire_by_ns) {
+		deadline_set(&r->deadline, &w->interrupted, now);
 		return;
 	}
 	not_waited_for(r);

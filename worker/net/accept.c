@@ -82,8 +82,8 @@ has_room(const struct worker *w)
 	    (!is_full(w) || idle_longest(w) != NULL);
 }
 
-/* Where all changes of state are made, known to the loop and shown.  pause_s: 0
- * if it ends by what happens only. */
+/* Where, once started, its state changes, for the loop and for others to see.
+ * pause_s: 0 if it ends by what happens only. */
 static void
 enter(struct acceptors *a, enum acceptors_state state, double pause_s)
 {
@@ -344,11 +344,12 @@ on_acceptable(struct ev_loop *loop, ev_io *io, int revents)
 }
 
 int
-acceptors_start(struct acceptors *a, struct worker *w)
+acceptors_start(struct acceptors *a)
 {
+	const struct worker *w = a->worker;
 	const struct heritage *h = w->heritage;
 
-	*a = (struct acceptors){ .worker = w, .n = h->n_listeners };
+	a->n = h->n_listeners;
 	ev_timer_init(&a->pause, on_pause_over, 0., 0.);
 	a->pause.data = a;
 	a->at = calloc(a->n + 1, sizeof *a->at);
@@ -379,7 +380,7 @@ listener_leave(int fd)
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	if (null < 0 || dup3(null, fd, O_CLOEXEC) < 0)
-		close(fd);
+		fork_guard_close(&fd);
 	fd_close(&null);
 }
 

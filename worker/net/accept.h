@@ -46,7 +46,7 @@ enum acceptors_state {
 };
 
 struct acceptors {
-	struct worker *worker;
+	struct worker *worker; /* from the beginning, and state: NOT_YET */
 	struct acceptor *at;
 	size_t n;
 	enum acceptors_state state;
@@ -58,7 +58,7 @@ struct acceptors {
 };
 
 /* -1 and errno: no memory, or an address that is in use. */
-int acceptors_start(struct acceptors *, struct worker *);
+int acceptors_start(struct acceptors *);
 /* No fd, no memory: what comes waits, or goes to a sibling, for a while.  errno
  * says of what there is none. */
 void acceptors_exhausted(struct acceptors *, const char *what);
