@@ -9,9 +9,6 @@
 
 #include <stddef.h>
 
-/* What is in flight has so long after QUIT. */
-#define CHANNEL_QUIT_MS 2000
-
 enum channel_kind {
 	/* up: worker to master */
 	CHANNEL_READY = 1,   /* I serve from now on */
@@ -21,7 +18,7 @@ enum channel_kind {
 	CHANNEL_RECYCLE_NOW, /* the same, but retire me without waiting */
 	/* down: master to worker */
 	CHANNEL_RETIRE, /* drain, then exit 0 */
-	CHANNEL_QUIT,   /* as RETIRE, but within CHANNEL_QUIT_MS */
+	CHANNEL_QUIT,   /* as RETIRE, but within WORKER_QUIT_MS */
 	CHANNEL_REOPEN, /* new log fds follow: fd[0] error, fd[1] access or none
 			 */
 	CHANNEL_PING,   /* turn your loop: the heartbeat tells */

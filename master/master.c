@@ -263,6 +263,7 @@ make_room(struct master *m)
 	    m->child == NULL || m->unspawned == NULL)
 		fatal("cannot start");
 	ev_init(&m->tick, on_tick);
+	ev_set_priority(&m->tick, EV_MINPRI); /* what is here is in time */
 	watch_init(m);
 	m->oom = (struct oom){ .count = oom_kills() };
 }

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "common/assert.h"
-#include "common/channel.h"
 #include "master/supervisor_state.h"
 #include "worker/worker.h"
 
@@ -228,8 +227,8 @@ abort_slot(struct sup *s, unsigned slot, msec_t now)
 		sup_slot_dismiss(s, slot, now, WHY_STOPPING);
 		return;
 	}
-	if (w->state == SLOT_READY || w->until > now + CHANNEL_QUIT_MS)
-		w->until = now + CHANNEL_QUIT_MS;
+	if (w->state == SLOT_READY || w->until > now + WORKER_QUIT_MS)
+		w->until = now + WORKER_QUIT_MS;
 	if (s->aborting)
 		w->until = now; /* sup_end_overdue() kills it in this step */
 	else

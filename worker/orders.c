@@ -128,7 +128,7 @@ on_message(void *worker, struct channel_message *m)
 	case CHANNEL_RETIRE: worker_retire(w); return;
 	case CHANNEL_QUIT:
 		worker_retire(w);
-		leave_within(w, CHANNEL_QUIT_MS * NS_PER_MS);
+		leave_within(w, WORKER_QUIT_MS * NS_PER_MS);
 		close_idle(w);
 		return;
 	case CHANNEL_REOPEN:

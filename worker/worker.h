@@ -15,6 +15,9 @@ enum worker_exit {
 	WORKER_CANNOT_LOAD = 4, /* the application refused to load */
 };
 
+/* What is in flight has so long when it is told to quit; then it is killed. */
+#define WORKER_QUIT_MS 2000
+
 /* Serves until it is retired; returns an enum worker_exit.  Privileges are
  * dropped, signals are at their defaults, the process has one thread. */
 int worker_main(const struct heritage *);
