@@ -61,13 +61,17 @@ class Browser:
         text, self.buffer = self.buffer.split(b"\0", 1)
         return json.loads(text)
 
-    def call(self, method, **params):
-        """The result of a command; events that come before it are kept."""
+    def post(self, method, **params):
+        """A command; its answer may be read later."""
         self.number += 1
         command = {"id": self.number, "method": method, "params": params}
         if self.session:
             command["sessionId"] = self.session
         os.write(self.write_fd, json.dumps(command).encode() + b"\0")
+
+    def call(self, method, **params):
+        """The result of a command; events that come before it are kept."""
+        self.post(method, **params)
         deadline = time.monotonic() + PATIENCE
         while (m := self.message(deadline)).get("id") != self.number:
             self.note(m)
@@ -131,7 +135,7 @@ class Browser:
         """Until all its processes have ended."""
         self.session = None
         try:
-            self.call("Browser.close")
+            self.post("Browser.close")  # it may be gone before it answers
             self.process.wait(PATIENCE)
         finally:
             for pid, (_, _, session) in processes().items():

@@ -30,6 +30,9 @@ SANITIZED = BUILD.name in ("asan", "tsan") or bool(UNDER)
 # Settings for all servers: the same tests, another way of serving
 OPTIONS = os.environ.get("PREFORK_OPTIONS", "").split()
 PATIENCE = 90 if SANITIZED else 30  # seconds until a wait is a failure
+# A limit that a test waits for; who is not to be late may stand still in it.
+BRIEF_S = 3 if SANITIZED else 1
+BRIEF = f"{BRIEF_S}s"
 
 LISTENING = r"listening on (http://(\S+):(\d+)/|unix:\S+)"
 READY = r"worker \d+ \((\d+)\) ready"
@@ -44,7 +47,8 @@ SAN_ENV = {  # a signal must end a worker as it does without sanitizers
     "LSAN_OPTIONS": f"suppressions={ROOT}/tests/lint/lsan.supp:"
                     "print_suppressions=0",
     "UBSAN_OPTIONS": "print_stacktrace=1",
-    "TSAN_OPTIONS": "handle_segv=0:handle_abort=0:report_signal_unsafe=0",
+    "TSAN_OPTIONS": "handle_segv=0:handle_abort=0:report_signal_unsafe=0:"
+                    "atexit_sleep_ms=0",
 }
 if UNDER:  # each object of Python's a block of its own, that memcheck knows
     SAN_ENV["PYTHONMALLOC"] = "malloc"
@@ -101,8 +105,22 @@ def processes():
             and (s := stat_of(p))}
 
 
+def until(done):
+    """Waits for what has no event of its own; what it found."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := done()):
+        assert time.monotonic() < deadline
+        os.sched_yield()
+    return found
+
+
 def fd_count(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    """Its open files, but what each thread of the pool has."""
+    found = 0
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found += "schedstat" not in os.readlink(f"/proc/{pid}/fd/{fd}")
+    return found
 
 
 def wait_gone(pid):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from prefork import PROBE, READY, SANITIZED
+from prefork import PROBE, READY, SANITIZED, until
 from testmods import (await_acknowledged, connected, cpu_ticks, limit, module,
                       no_more_memory, sending)
 
@@ -215,6 +215,18 @@ def serves(client):
     return client.get("/pid").status == 200
 
 
+def in_both(server, n, stack):
+    """n connections of 127.0.0.2, of which each of two workers has some."""
+    while True:
+        with contextlib.ExitStack() as these:
+            clients = [these.enter_context(server.connect(source="127.0.0.2"))
+                       for _ in range(n)]
+            if len({c.get("/pid").body for c in clients}) == 2:
+                stack.enter_context(these.pop_all())
+                return clients
+        until(lambda: server.status()["connections"] == 0)
+
+
 def refused(client):
     r = client.response()
     assert r.status == 503 and r.closes
@@ -224,10 +236,7 @@ def refused(client):
 def test_a_client_has_so_many_connections_in_all_workers_together(start):
     s = capped(start, 6)
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(s.connect(source="127.0.0.2"))
-                   for _ in range(6)]
-        seen = {c.get("/pid").body for c in clients}
-        assert len(seen) == 2, "both workers have some"
+        clients = in_both(s, 6, stack)
         for _ in range(5):
             with s.connect(source="127.0.0.2") as c:
                 refused(c)

@@ -169,6 +169,7 @@ def test_clients_that_vanish_anywhere_harm_nobody(one):
               b"nonsense\r\n\r\n"]
     pid, = s.workers()
     with s.connect() as steady:
+        assert steady.get("/pid").status == 200
         for _ in range(10):
             for piece in pieces:
                 c = s.connect().send(piece)

@@ -5,9 +5,8 @@ import resource
 
 import pytest
 
-from prefork import SANITIZED
+from prefork import SANITIZED, until
 from testmods import connected
-from wsgi import until
 
 HEADERS = 900
 MIB = 1 << 20

@@ -2,7 +2,7 @@
 bytes behind it is never served."""
 import pytest
 
-from prefork import PROBE
+from prefork import BRIEF, PROBE
 from testmods import (HANDLERS, await_closed, handler_apps, has_owner, is_reset,
                       module, outside_sandbox, sending)
 
@@ -266,11 +266,11 @@ def test_what_is_late_is_408_whoever_is_behind(start, tmp_path, handler):
 
 def test_header_timeout_counts_from_the_head_s_first_byte(limited):
     """A connection whose every read ends inside a head is never late."""
-    s = limited(header_timeout="500ms")
+    s = limited(header_timeout=BRIEF)
     first, rest = NEXT[:9], NEXT[9:]
     with s.connect() as c, s.connect() as clock:
         c.send(first)
-        clock.send("GET")  # this one is late after 500 ms
+        clock.send("GET")  # this one is late
         done = False
         while not done:
             c.send(rest + first)

@@ -400,7 +400,7 @@ def test_a_worker_retires_while_a_thread_of_a_module_holds_a_late_request(
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(s.connect()) for _ in range(3)]
         for c in clients:
-            c.request("/?ms=800")
+            c.request("/?ms=5000")
         for c in clients:
             assert c.response().status == 504
         s.signal(signal.SIGTERM)

@@ -18,7 +18,7 @@ import pytest
 
 import testmods
 from load import BIG, Traffic
-from prefork import (BINARY, PATIENCE, PROBE, READY, SANITIZED, Client,
+from prefork import (BINARY, BRIEF, BRIEF_S, PATIENCE, PROBE, READY, SANITIZED, Client,
                      wait_gone)
 
 ASKS = r"worker \d+ \((\d+)\) asks to be replaced"
@@ -64,10 +64,9 @@ def syntax(_, taken):
     return "[server]\nworkers = 3\nbogus\n"
 
 
-def app(section):
+def app(section, **server):
     def configure(s, taken):
-        s.configure({"server": {"workers": 3, "boot_timeout": "1s"},
-                     "app:x": section})
+        s.configure({"server": {"workers": 3, **server}, "app:x": section})
         return None
     return configure
 
@@ -87,7 +86,8 @@ BAD = {
         "reload failed: .*SIGSEGV"),
     "hangs at load": (
         app(testmods.module("crash", **{"option.at": "load",
-                                        "option.how": "hang"})),
+                                        "option.how": "hang"}),
+            boot_timeout=BRIEF),
         "reload failed: .*boot_timeout"),
     "address in use": (address_in_use, "reload failed: .*in use"),
     "bad warmup": (app(probe(warmup="/fail")),
@@ -294,7 +294,8 @@ def test_a_stopped_worker_that_goes_on_is_not_killed(start):
 
 
 def test_an_idle_server_pokes_and_nobody_is_stalled(start):
-    s = start({"server": {"stall_timeout": "1s", "max_lifetime": "5s",
+    s = start({"server": {"stall_timeout": BRIEF,
+                          "max_lifetime": f"{5 * BRIEF_S}s",
                           "max_requests_jitter": 0}})
     s.wait(ASKS, 2)  # five times the timeout, and not a request
     assert not s.matches("stands still")
@@ -470,7 +471,8 @@ def test_a_retiring_worker_empties_the_queue_too(start):
 
 
 def test_everything_is_served_during_shutdown_delay(start):
-    s = start({"server": {"shutdown_delay": "2s"}})
+    delay_s = 2 * BRIEF_S
+    s = start({"server": {"shutdown_delay": f"{delay_s}s"}})
     with Traffic(s, single=0) as t:
         s.signal(signal.SIGTERM)
         s.wait("received SIGTERM")
@@ -484,12 +486,12 @@ def test_everything_is_served_during_shutdown_delay(start):
         s.wait(READY, 3)
         s.signal(signal.SIGHUP)
         s.wait("reload given up: workers are to stop")
-        while time.monotonic() < at + 1.5:
+        while time.monotonic() < at + 0.75 * delay_s:
             t.more(10)
         t.stop()
     assert_only_lost_by(t, [victim])
     s.wait_exit(0)
-    assert time.monotonic() - at > 1.9
+    assert time.monotonic() - at > 0.95 * delay_s
 
 
 def test_a_second_term_does_not_wait_for_the_delay(start):

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from prefork import (BUILD, PATIENCE, PROBE, READY, Client, Load, preforkctl, processes,
-                     stat_of, title_of, wait_gone)
+from prefork import (BRIEF, BUILD, PATIENCE, PROBE, READY, Client, Load,
+                     preforkctl, processes, stat_of, title_of, until, wait_gone)
 from testmods import memory_kib, module
 from upgrades import NEWER, TAKEN, Installed
 
@@ -63,13 +63,6 @@ def kill(server, pid, signo=signal.SIGKILL):
     new = int(server.wait(READY, after=mark)[1])
     until(lambda: new in server.workers())
     return new
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        os.sched_yield()
 
 
 def reload(server, fails=None):
@@ -246,13 +239,18 @@ BAD = {
 }
 
 
+def limit(kind):
+    """The others take what time they need."""
+    return {"boot_timeout": BRIEF} if kind == "hangs" else {}
+
+
 @pytest.mark.parametrize("kind", BAD)
 def test_a_template_that_cannot_load_changes_nothing(start, kind):
     s = start(on())
     s.allow("template .* (exited with status 4|SIGSEGV|boot_timeout)")
     t, workers = template_of(s), s.workers()
     app, why = BAD[kind]
-    s.configure(on(app, boot_timeout="1s"))
+    s.configure(on(app, **limit(kind)))
     for _ in range(2):
         reload(s, fails=why)
         assert s.workers() == workers
@@ -266,7 +264,7 @@ def test_a_template_that_cannot_load_changes_nothing(start, kind):
                                           ("hangs", 3)])
 def test_a_first_start_ends_with_the_template(start, kind, status):
     app, why = BAD[kind]
-    s = start(on(app, boot_timeout="1s"), ready=0)
+    s = start(on(app, **limit(kind)), ready=0)
     s.allow("cannot start", "template ")
     s.wait_exit(status)
     s.wait("cannot start: " + why)
@@ -337,7 +335,7 @@ def test_workers_that_wait_for_a_template_that_dies_are_asked_for_again(
 def test_one_that_hangs_at_a_fork_is_killed_and_made_anew(start, tmp_path):
     stop = tmp_path / "stop"
     s = start(on(module("preload", **{"option.stop": stop}),
-                 boot_timeout="1s"))
+                 boot_timeout=BRIEF))
     s.allow("was killed by SIGKILL", "was not ready within boot_timeout")
     t = template_of(s)
     stop.touch()

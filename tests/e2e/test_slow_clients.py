@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from prefork import SANITIZED
+from prefork import BRIEF, SANITIZED
 from testmods import (CORE, await_late_head, connected, cpu_ticks, handlers,
                       late_body, module)
 
@@ -92,7 +92,7 @@ def test_many_idle_connections_cost_no_processor_time(one):
 
 
 def test_what_came_in_time_is_in_time_though_the_loop_stood_still(one):
-    http = {"header_timeout": "1s", "body_timeout": "1s"}
+    http = {"header_timeout": BRIEF, "body_timeout": BRIEF}
     s, clock = one(http=http), one(http=http)
     pid, = s.workers()
     with s.connect() as head, s.connect() as body, s.connect() as new:
@@ -182,7 +182,7 @@ def test_a_body_below_the_minimum_rate_is_408(one, fields, piece):
 
 
 def test_a_slow_body_above_the_minimum_rate_may_take_its_time(one):
-    s = one(http={"body_timeout": "1s", "min_rate": 50})
+    s = one(http={"body_timeout": BRIEF, "min_rate": 50})
     with s.connect() as c:
         c.request("/sum", method="POST", Transfer_Encoding="chunked")
         for _ in range(3):
@@ -194,7 +194,7 @@ def test_a_slow_body_above_the_minimum_rate_may_take_its_time(one):
 
 def test_an_application_may_let_its_clients_trickle(one):
     s = one({**CORE, "app:trickle": module("bigbody", "/trickle", min_rate=0)},
-            http={"body_timeout": "1s", "min_rate": 1000000})
+            http={"body_timeout": BRIEF, "min_rate": 1000000})
     with s.connect() as c:
         c.request("/trickle", method="POST", Transfer_Encoding="chunked")
         for _ in range(2):
@@ -221,8 +221,8 @@ def test_a_streamed_body_that_was_cut_short_is_not_late_too(start, hold):
                "app:sum": module("bigbody", "/sum")}, ready=1)
     with s.connect() as c:
         c.request("/?read=2", method="POST", Content_Length=10).send("half")
-        s.wait("inside 1")
         c.sock.shutdown(socket.SHUT_WR)
+        s.wait("inside 1")
         with late_body(s) as clock:
             assert clock.response().status == 408
         hold.let()

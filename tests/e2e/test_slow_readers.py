@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from prefork import PATIENCE, SANITIZED
 from load import BIG
+from prefork import BRIEF, PATIENCE, SANITIZED
 from testmods import (CORE, await_fin, connected, handlers, has_owner, is_reset,
                       late_body, narrow, sending)
 
@@ -159,7 +159,7 @@ def test_a_slow_reader_is_not_cut_while_the_kernel_s_buffer_empties(
     (tmp_path / "big").write_bytes(data)
     s = one({**CORE, "app:files": {"type": "static", "target": tmp_path,
                                    "mount": "/files"}},
-            http={"send_timeout": "1s", "body_timeout": "1s"})
+            http={"send_timeout": BRIEF, "body_timeout": BRIEF})
     with narrow(s) as c:
         c.request("/files/big")
         for _ in range(3):

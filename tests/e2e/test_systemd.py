@@ -164,49 +164,57 @@ def test_the_watchdog_is_fed_twice_in_its_time(manager, start):
     assert s.get("/pid").status == 200
 
 
-def test_no_worker_no_watchdog(manager, start):
-    s = start({"server": {"workers": 1}}, ready=1,
-              env={**manager.env, "WATCHDOG_USEC": "40000"})
-    s.allow("was killed by SIGKILL", "exited", "cannot load")
-    manager.until("READY")
-    s.configure({"server": {"workers": 1}})
-    manager.until("WATCHDOG")
-    (worker,) = s.workers()
-    os.kill(worker, signal.SIGSTOP)  # READY still, as far as anybody knows
-    manager.until("WATCHDOG")
-    os.kill(worker, signal.SIGKILL)
-    s.wait("replaced in")  # 0.1 s later
-    manager.rest()
-    said = len(manager.told)
-    s.wait(r"worker 0 \(\d+\) ready", 2)
-    dead_time = manager.rest()[said:]
-    assert sum("WATCHDOG" in m for m in dead_time) <= 1
-    manager.sock.settimeout(PATIENCE)
-    manager.until("WATCHDOG")
-
-
-def test_a_worker_that_stands_still_does_not_feed_the_watchdog(
-        manager, start, tmp_path):
-    """Its successor waits for a byte before it serves."""
+@contextlib.contextmanager
+def held_back(start, tmp_path, env, **server):
+    """A server whose worker serves, and whose next one waits for a byte."""
     fifo = tmp_path / "open"
     os.mkfifo(fifo)
     with open(fifo, "r+b", buffering=0) as both:
         both.write(b"x")
-        s = start({"server": {"workers": 1, "stall_timeout": "200ms"},
+        s = start({"server": {"workers": 1, **server},
                    "app:probe": {"type": "module", "target": PROBE,
-                                 "option.open": fifo}},
-                  ready=1, env={**manager.env, "WATCHDOG_USEC": "20000"})
-        s.allow("stands still")
+                                 "option.open": fifo}}, ready=1, env=env)
+        yield s, both
+
+
+def is_silent(manager, server):
+    """No word of the watchdog, while the master's loop turns."""
+    manager.rest()
+    said = len(manager.told)
+    for _ in range(50):
+        server.status()
+    silent = not any("WATCHDOG" in m for m in manager.rest()[said:])
+    manager.sock.settimeout(PATIENCE)
+    return silent
+
+
+def test_no_worker_no_watchdog(manager, start, tmp_path):
+    with held_back(start, tmp_path, {**manager.env, "WATCHDOG_USEC": "20000"}
+                   ) as (s, go):
+        s.allow("was killed by SIGKILL")
         manager.until("WATCHDOG")
-        os.kill(s.workers()[0], signal.SIGSTOP)
-        s.wait("stands still for")
-        manager.rest()
-        said = len(manager.told)
-        for _ in range(50):
-            s.status()  # the master's loop turns all the while
-        assert not any("WATCHDOG" in m for m in manager.rest()[said:])
-        manager.sock.settimeout(PATIENCE)
-        both.write(b"x")
+        (worker,) = s.workers()
+        os.kill(worker, signal.SIGSTOP)  # READY still, as far as anybody knows
+        manager.until("WATCHDOG")
+        os.kill(worker, signal.SIGKILL)
+        s.wait("replaced in")
+        assert is_silent(manager, s)
+        go.write(b"x")
+        s.wait(READY, 2)
+        manager.until("WATCHDOG")
+
+
+def test_a_worker_that_stands_still_does_not_feed_the_watchdog(
+        manager, start, tmp_path):
+    with held_back(start, tmp_path, {**manager.env, "WATCHDOG_USEC": "20000"},
+                   stall_timeout="2s") as (s, go):
+        s.allow("stands still", "moves again")
+        manager.until("WATCHDOG")
+        (worker,) = s.workers()
+        os.kill(worker, signal.SIGSTOP)
+        s.wait(rf"\({worker}\) stands still for")
+        assert is_silent(manager, s)
+        go.write(b"x")
         s.wait(READY, 2)
         manager.until("WATCHDOG")
 

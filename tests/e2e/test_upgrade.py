@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from load import Traffic
-from prefork import PROBE, READY, Client, run, stat_of, wait_gone
+from prefork import BRIEF, PROBE, READY, Client, run, stat_of, wait_gone
 from test_systemd import Manager, passed
 from upgrades import FOREIGN, NEWER, TAKEN, held, only_generation, slow_test
 
@@ -199,7 +199,7 @@ def test_a_file_that_goes_away_after_its_test_changes_nothing(start, program):
 
 
 def test_a_test_that_takes_too_long_is_ended(start, program):
-    s = start({"server": {"boot_timeout": "2s"}}, program=(program.path,))
+    s = start({"server": {"boot_timeout": BRIEF}}, program=(program.path,))
     program.put_script("echo $$; exec sleep 1000")
     s.allow("upgrade failed", "upgrade: ")
     s.signal(signal.SIGUSR2)

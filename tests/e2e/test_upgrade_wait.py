@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from prefork import PROBE, preforkctl, wait_gone
+from prefork import BRIEF, PROBE, preforkctl, wait_gone
 from test_control import Raw
 from upgrades import FOREIGN, NEWER, TAKEN, held, only_generation, slow_test
 
@@ -75,7 +75,7 @@ def test_upgrade_wait_tells_why_the_program_did_not_run(start, program):
 
 
 def test_upgrade_wait_tells_of_a_test_without_end(start, program):
-    s = start({"server": {"boot_timeout": "1s"}}, program=(program.path,))
+    s = start({"server": {"boot_timeout": BRIEF}}, program=(program.path,))
     program.put_script("exec sleep 1000")
     not_upgraded(s, "did not test itself within boot_timeout\n")
 

@@ -1,7 +1,8 @@
 """wsgi.file_wrapper: a file goes out by sendfile, from where it stands."""
 import pytest
 
-from wsgi import APPS, until
+from prefork import until
+from wsgi import APPS
 
 CONTENT = b"".join(b"%07d\n" % i for i in range(12500))
 SEEKABLE = ["random", "buffered", "raw", "named", "bytes", "spooled",

@@ -8,8 +8,8 @@ import os
 
 import pytest
 
-from prefork import SANITIZED
-from wsgi import app, until
+from prefork import SANITIZED, until
+from wsgi import app
 
 LINES = b"one\ntwo\n\nlonger line\r\nlast without an end"
 # "\n" on both sides of 4096 and 65536, and lines longer than a buffer

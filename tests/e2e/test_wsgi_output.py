@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from wsgi import Web, app, until
+from prefork import until
+from wsgi import Web, app
 
 NAMES = [f"n{i}" for i in range(8)]
 

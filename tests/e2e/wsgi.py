@@ -2,13 +2,11 @@
 import ast
 import itertools
 import json
-import os
-import time
 from urllib.parse import urlencode
 
 import pytest
 
-from prefork import PATIENCE, ROOT, Client, Server
+from prefork import ROOT, Client, Server
 
 APPS = ROOT / "tests/apps/wsgi"
 UNIX = r"listening on unix:(\S+)"
@@ -18,15 +16,6 @@ def app(target="application", mount="/", **more):
     """The section of an application of tests/apps/wsgi."""
     return {"type": "wsgi", "target": target, "mount": mount,
             "pythonpath": APPS, **more}
-
-
-def until(done):
-    """Waits for what has no event of its own; what it found."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := done()):
-        assert time.monotonic() < deadline
-        os.sched_yield()
-    return found
 
 
 class Web:
