@@ -402,7 +402,8 @@ def established(service):
 
 
 def is_idle():
-    """What this process becomes takes no time from others."""
+    """What this process becomes takes no time from others; the kernel means
+    others of its session (sched_autogroup_enabled)."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
@@ -418,7 +419,7 @@ def attacked(service, mode, n):
          "-s", "1000000", "-l", "300", "-p", "60",
          "-u", f"http://127.0.0.1:{service.port}/files/big"],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, preexec_fn=is_idle, start_new_session=True)
+        stderr=subprocess.DEVNULL, preexec_fn=is_idle, process_group=0)
     try:
         until = time.monotonic() + 60  # it may cut them
         while mode in HOLD and established(service) < n and \
@@ -433,16 +434,17 @@ def attacked(service, mode, n):
 def hostile_slices(victim, other, signal_attack):
     """Of the one under attack; of the other, which pays for the processors
     that the attack takes, too; and of the other while the attack is stopped:
-    each a median of (rate, p99)."""
+    each (rate, p99).  Whether the attacking program holds up wrk for a tick of
+    the scheduler once a second decides a p99: their mean is one of ratios."""
     kinds = ((victim, signal.SIGCONT), (other, signal.SIGCONT),
              (other, signal.SIGSTOP))
     turns = [[] for _ in kinds]
-    for _ in range(7):
+    for _ in range(11):
         for turn, (service, signo) in zip(turns, kinds):
             signal_attack(signo)
             turn.append(wrk16(service))
-    return [[statistics.median(kind) for kind in zip(*turn)]
-            for turn in turns]
+    return [(statistics.median(rates), statistics.geometric_mean(p99s))
+            for rates, p99s in (zip(*turn) for turn in turns)]
 
 
 def hostile():
