@@ -8,6 +8,23 @@
 #include "master/listen.h"
 #include "master/priv.h"
 
+/* The kernel keeps so much for the clients of a worker that do not take it, if
+ * all have a connection that it may hold; for one not too much, nor so little
+ * that a file is sent in crumbs. */
+#define UNSENT_ALL (256u << 20)
+#define UNSENT_MAX (256u << 10)
+#define UNSENT_MIN (32u << 10)
+
+static int
+unsent_bytes(const struct settings *s)
+{
+	unsigned share = UNSENT_ALL / (unsigned)s->connections;
+
+	if (share < UNSENT_MIN)
+		share = UNSENT_MIN;
+	return (int)(share < UNSENT_MAX ? share : UNSENT_MAX);
+}
+
 /* Unless they are given an owner, unix sockets are the workers'. */
 static int
 listen_options(struct listen_options *out, const struct deployment *d,
@@ -16,6 +33,7 @@ listen_options(struct listen_options *out, const struct deployment *d,
 	const struct settings *s = d->settings;
 
 	*out = (struct listen_options){ .backlog = (int)s->backlog,
+		.unsent_bytes = unsent_bytes(s),
 		.mode = (mode_t)s->socket_mode,
 		.uid = d->priv->uid,
 		.gid = d->priv->gid };

@@ -91,6 +91,9 @@ open_socket(struct listener *l, const struct bind_address *b,
 		l->tcp = true;
 		l->fd = tcp_open(b, b->port, options->beside);
 	}
+	if (l->tcp && l->fd >= 0 &&
+	    tcp_limit_unsent(l->fd, options->unsent_bytes) < 0)
+		fd_close(&l->fd);
 	if (l->fd >= 0 && (!l->listens || listen(l->fd, options->backlog) == 0))
 		return 0;
 	snprintf(err, err_bytes, "%m");
@@ -180,6 +183,7 @@ listener_settle(struct listener *l, const struct listen_options *options)
 	if (listen(l->fd, options->backlog) < 0)
 		log_warn("cannot set the backlog of %s", l->spec);
 	l->listens = true;
+	(void)tcp_limit_unsent(l->fd, options->unsent_bytes);
 	if (l->tcp && !l->borrowed)
 		tcp_share(l->fd, false);
 	if (unix_file_is_ours(&l->file) &&

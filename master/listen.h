@@ -18,7 +18,8 @@ struct listen_options {
 	mode_t mode; /* of unix sockets */
 	uid_t uid;   /* of unix sockets; -1: as it is */
 	gid_t gid;
-	bool beside; /* those that overlap were told to share; TCP only */
+	int unsent_bytes; /* of a connection, that its client does not take */
+	bool beside;      /* those that overlap were told to share; TCP only */
 };
 
 /* With one reference; NULL, with the reason in err. */

@@ -11,11 +11,6 @@
 #include "conf/settings.h"
 #include "master/listen_tcp.h"
 
-/* The kernel takes no more for a client that does not take it: else each slow
- * reader has megabytes there, and ten thousand of them all of TCP's memory.
- * Connections inherit it. */
-#define UNSENT_BYTES (256 << 10)
-
 #define FLAGS_AT 13 /* in the header, RFC 9293 3.1 */
 
 union address {
@@ -48,7 +43,7 @@ address_fill(union address *a, const struct bind_address *b, uint16_t port)
 int
 tcp_open(const struct bind_address *b, uint16_t port, bool beside)
 {
-	static const int on = 1, unsent = UNSENT_BYTES;
+	static const int on = 1;
 	union address a;
 	socklen_t n = address_fill(&a, b, port);
 	int fd;
@@ -62,9 +57,7 @@ tcp_open(const struct bind_address *b, uint16_t port, bool beside)
 	if (fd < 0)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent,
-		sizeof unsent) < 0)
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
 		goto fail;
 	if (b->kind == BIND_TCP6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
@@ -118,6 +111,13 @@ tcp_overlaps(int fd, const struct bind_address *b)
 	/* the port is in the same place in both */
 	return old.in4.sin_port == new.in4.sin_port &&
 	    (is_for_all(&old) || is_for_all(&new));
+}
+
+int
+tcp_limit_unsent(int fd, int bytes)
+{
+	return setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes,
+	    sizeof bytes);
 }
 
 void

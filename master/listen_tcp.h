@@ -18,6 +18,11 @@ bool tcp_overlaps(int fd, const struct bind_address *);
 /* May another socket of this account be bound to an address that overlaps? */
 void tcp_share(int fd, bool on);
 
+/* Connections inherit it: the kernel takes no more for a client that does not
+ * take it.  Else each slow reader has megabytes there, and thousands of them
+ * all of TCP's memory.  -1 and errno, as of sockets that are none of TCP. */
+int tcp_limit_unsent(int fd, int bytes);
+
 /* No further connection begins; one that has begun, and be it only half open,
  * can still be accepted. */
 void tcp_close_door(int fd);

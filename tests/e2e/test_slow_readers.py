@@ -3,6 +3,7 @@ import contextlib
 import fcntl
 import os
 import select
+import signal
 import socket
 import struct
 import termios
@@ -11,9 +12,9 @@ import time
 import pytest
 
 from load import BIG
-from prefork import BRIEF, PATIENCE, SANITIZED
+from prefork import BRIEF, PATIENCE, SANITIZED, until
 from testmods import (CORE, await_fin, connected, handlers, has_owner, is_reset,
-                      late_body, narrow, sending)
+                      kept_for, late_body, narrow, sending)
 
 
 @pytest.fixture
@@ -110,6 +111,26 @@ def test_a_file_that_shrinks_while_it_is_sent_cuts_the_connection(
         with pytest.raises(ConnectionResetError):
             c.rest()
     assert s.get("/big").body == bytes(10)
+
+
+def test_the_more_connections_the_less_the_kernel_keeps_for_each(
+        one, tmp_path):
+    """All slow readers share one limit of the machine, tcp_mem."""
+    with open(tmp_path / "big", "wb") as f:
+        f.truncate(50_000_000)
+    files = {"app:files": {"type": "static", "target": tmp_path}}
+    s = one(files)
+    with s.connect(room=ROOM) as c:
+        c.request("/big")
+        until(lambda: kept_for(c) > 200_000)
+        assert kept_for(c) < 400_000
+    s.configure({"server": {"workers": 1, "connections": 8192}, **files})
+    s.signal(signal.SIGHUP).wait("reload: generation 2 serves")
+    with s.connect(room=ROOM) as c:
+        c.request("/big")
+        until(lambda: kept_for(c) > 20_000)
+        assert s.get("/none").status == 404, "more was sent if there was room"
+        assert kept_for(c) < 128_000
 
 
 def test_pipelining_without_reading_stops_the_reading_too(one):

@@ -187,14 +187,16 @@ SENT_FIN = 0x4, 0x9, 0xb  # FIN_WAIT1, LAST_ACK, CLOSING
 
 
 def server_end(client):
-    """(state, inode) of the server's socket; without an owner it has none."""
+    """(state, bytes not acknowledged, inode) of the server's socket; without an
+    owner it has no inode."""
     ends = [f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}"
             f":{port:04X}" for host, port in (client.sock.getpeername(),
                                               client.sock.getsockname())]
     for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if fields[1:3] == ends:
-            return int(fields[3], 16), int(fields[9])
+            unsent = fields[4].split(":")[0]
+            return int(fields[3], 16), int(unsent, 16), int(fields[9])
     raise AssertionError("it is gone")
 
 
@@ -215,7 +217,12 @@ def await_acknowledged(client):
 
 
 def has_owner(client):
-    return server_end(client)[1] != 0
+    return server_end(client)[2] != 0
+
+
+def kept_for(client):
+    """Bytes that the server's kernel has for it."""
+    return server_end(client)[1]
 
 
 @contextlib.contextmanager

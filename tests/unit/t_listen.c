@@ -24,6 +24,7 @@
 #include "master/listen.h"
 
 static const struct listen_options options = { .backlog = 16,
+	.unsent_bytes = 4096,
 	.mode = 0600,
 	.uid = (uid_t)-1,
 	.gid = (gid_t)-1 };
@@ -410,6 +411,33 @@ a_later_generation_changes_mode_and_backlog(void **state)
 	listener_unref(&l);
 }
 
+static int
+unsent_limit(const struct listener *l)
+{
+	int bytes = 0;
+	socklen_t n = sizeof bytes;
+
+	assert_int_equal(getsockopt(listener_fd(l), IPPROTO_TCP,
+			     TCP_NOTSENT_LOWAT, &bytes, &n),
+	    0);
+	return bytes;
+}
+
+static void
+a_later_generation_changes_what_the_kernel_keeps(void **state)
+{
+	struct bind_address b = tcp4(0);
+	struct listener *l = must_open(&b);
+	struct listen_options later = options;
+
+	(void)state;
+	assert_int_equal(unsent_limit(l), options.unsent_bytes);
+	later.unsent_bytes = 8192;
+	listener_settle(l, &later);
+	assert_int_equal(unsent_limit(l), 8192);
+	listener_unref(&l);
+}
+
 static void
 a_stale_socket_file_is_replaced(void **state)
 {
@@ -565,6 +593,8 @@ main(void)
 		cmocka_unit_test(
 		    a_unix_socket_has_its_mode_and_goes_with_the_last_reference),
 		cmocka_unit_test(a_later_generation_changes_mode_and_backlog),
+		cmocka_unit_test(
+		    a_later_generation_changes_what_the_kernel_keeps),
 		cmocka_unit_test(a_stale_socket_file_is_replaced),
 		cmocka_unit_test(a_socket_that_somebody_answers_is_left_alone),
 		cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),
