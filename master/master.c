@@ -426,7 +426,7 @@ master_take_over(const struct settings_source *source, const char *source_name,
 	pthread_sigmask(SIG_SETMASK, &none, NULL);
 	/* Workers may have ended while nobody was there to hear of it. */
 	ev_feed_signal_event(m.loop, SIGCHLD);
-	master_feed(&m, &(struct sup_event){ .kind = SUP_TICK });
+	set_timer(&m, now_ms());
 	if (sup_count(m.sup).paused)
 		upgrade_reload_over(&m);
 	else

@@ -367,7 +367,9 @@ sup_step(struct sup *s, const struct sup_event *ev, msec_t now)
 	s->n_act = 0;
 	note(s, ev, now);
 	sup_end_delay(s, now);
-	sup_end_overdue(s, now);
+	/* a READY may lie beside this event: the tick comes after it */
+	if (ev->kind == SUP_TICK || s->aborting)
+		sup_end_overdue(s, now);
 	sup_drop_surplus(s, now);
 	sup_commit_trial(s);
 	sup_retire_leftovers(s, now);

@@ -17,7 +17,7 @@
 #include "master/template.h"
 
 #define NUMBER_BASE       10
-#define UNKNOWN_WORKER_MS 3000
+#define UNKNOWN_WORKER_MS 1000
 
 /* ---- the slots that wait ------------------------------------------------- */
 

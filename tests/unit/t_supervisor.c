@@ -161,6 +161,16 @@ a_reload_tries_one_worker_then_the_rest_then_retires_the_old(void **state)
 }
 
 static void
+what_was_said_in_time_is_heard_though_the_master_stood_still(void **state)
+{
+	(void)state;
+	RUN({ 0, START(2), "S0g1 S1g1" }, { BOOT + 1, READY(0), "" },
+	    { BOOT + 1, READY(1), "C1" }, { BOOT + 2, EVENT(TICK), "" });
+	RUN({ 0, START(2), "S0g1 S1g1" }, { BOOT + 1, READY(0), "" },
+	    { BOOT + 2, EVENT(TICK), "K1b C1" });
+}
+
+static void
 a_trial_that_cannot_boot_changes_nothing(void **state)
 {
 	(void)state;
@@ -333,6 +343,7 @@ static const struct CMUnitTest tests[] = {
 	T(a_first_worker_that_cannot_boot_ends_the_program_with_3),
 	T(an_application_that_cannot_load_ends_the_first_start_with_4),
 	T(a_crash_while_booting_ends_the_first_start),
+	T(what_was_said_in_time_is_heard_though_the_master_stood_still),
 	T(a_first_worker_that_is_not_ready_in_time_ends_the_program),
 	T(once_a_worker_was_ready_no_failure_ends_the_program),
 	T(a_fork_that_fails_at_the_first_start_is_tried_again),
