@@ -1,3 +1,4 @@
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,17 +9,18 @@
 #include "master/listen.h"
 #include "master/priv.h"
 
-/* The kernel keeps so much for the clients of a worker that do not take it, if
- * all have a connection that it may hold; for one not too much, nor so little
- * that a file is sent in crumbs. */
-#define UNSENT_ALL (256u << 20)
+/* What the kernel keeps for clients that do not take it, if there are as many
+ * as all workers may have together; for one not too much, nor so little that a
+ * file is sent in crumbs. */
+#define UNSENT_ALL (512u << 20)
 #define UNSENT_MAX (256u << 10)
 #define UNSENT_MIN (32u << 10)
 
 static int
 unsent_bytes(const struct settings *s)
 {
-	unsigned share = UNSENT_ALL / (unsigned)s->connections;
+	uint64_t clients = (uint64_t)s->workers * s->connections;
+	uint64_t share = UNSENT_ALL / (clients > 0 ? clients : 1);
 
 	if (share < UNSENT_MIN)
 		share = UNSENT_MIN;

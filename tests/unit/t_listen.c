@@ -550,6 +550,7 @@ a_descriptor_is_adopted_if_it_listens(void **state)
 {
 	struct bind_address b = tcp4(0);
 	struct listener *given = must_open(&b), *l;
+	struct listen_options theirs = options;
 	char spec[] = "fd://x";
 	int plain[2];
 
@@ -557,10 +558,13 @@ a_descriptor_is_adopted_if_it_listens(void **state)
 	b = (struct bind_address){ .kind = BIND_FD,
 		.spec = spec,
 		.fd = listener_fd(given) };
+	theirs.unsent_bytes = 8192;
+	listener_settle(given, &theirs);
 	assert_int_equal(listener_check(&b, err, sizeof err), 0);
 	l = must_open(&b);
 	assert_int_not_equal(listener_fd(l), listener_fd(given));
 	assert_string_equal(listener_spec(l), spec);
+	assert_int_equal(unsent_limit(l), options.unsent_bytes);
 	listener_unref(&l);
 	listener_unref(&given);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, plain), 0);
