@@ -7,14 +7,13 @@ import os
 import pathlib
 import re
 import shutil
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
 
-from prefork import BUILD, PATIENCE, ROOT
+from prefork import BUILD, PATIENCE, ROOT, until
 
 VENV = ROOT / "build/venv"
 
@@ -40,10 +39,7 @@ def settled(server, workers=2):
     """With preload, they are ready a moment before they are the master's."""
     if BUILD.name == "tsan":
         server.allow("preload: 1 thread ")  # its own
-    deadline = time.monotonic() + PATIENCE
-    while len(server.workers()) < workers:
-        assert time.monotonic() < deadline
-        os.sched_yield()
+    until(lambda: len(server.workers()) >= workers)
     return server
 
 

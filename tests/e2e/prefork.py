@@ -31,7 +31,7 @@ SANITIZED = BUILD.name in ("asan", "tsan") or bool(UNDER)
 OPTIONS = os.environ.get("PREFORK_OPTIONS", "").split()
 PATIENCE = 90 if SANITIZED else 30  # seconds until a wait is a failure
 # A limit that a test waits for; who is not to be late may stand still in it.
-BRIEF_S = 3 if SANITIZED else 1
+BRIEF_S = 3
 BRIEF = f"{BRIEF_S}s"
 
 LISTENING = r"listening on (http://(\S+):(\d+)/|unix:\S+)"
@@ -114,13 +114,18 @@ def until(done):
     return found
 
 
-def fd_count(pid):
-    """Its open files, but what each thread of the pool has."""
-    found = 0
+def files_of(pid):
+    """What its descriptors are."""
+    found = []
     for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            found += "schedstat" not in os.readlink(f"/proc/{pid}/fd/{fd}")
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
     return found
+
+
+def fd_count(pid):
+    """Its open files, but what each thread of the pool has."""
+    return sum("schedstat" not in name for name in files_of(pid))
 
 
 def wait_gone(pid):
@@ -358,10 +363,7 @@ class Server:
 
     def fds_settle(self, more=0):
         """Until the master holds no more than when it was idle."""
-        deadline = time.monotonic() + PATIENCE
-        while (n := self.private_fds()) > self.idle_fds + more:
-            assert time.monotonic() < deadline, f"{n}, not {self.idle_fds}"
-            os.sched_yield()
+        until(lambda: self.private_fds() <= self.idle_fds + more)
 
     def private_fds(self):
         """Open files of the master, one per child not counted."""

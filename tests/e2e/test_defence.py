@@ -13,7 +13,7 @@ import tempfile
 
 import pytest
 
-from prefork import BINARY, BUILD, CONTROL, PROBE, READY, SANITIZED
+from prefork import BINARY, BUILD, CONTROL, READY, SANITIZED
 from testmods import module, outside_sandbox, refuses_fds, status_of
 from test_privileges import probe, root  # noqa: F401
 

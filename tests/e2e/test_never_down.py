@@ -18,8 +18,8 @@ import pytest
 
 import testmods
 from load import BIG, Traffic
-from prefork import (BINARY, BRIEF, BRIEF_S, PATIENCE, PROBE, READY, SANITIZED, Client,
-                     wait_gone)
+from prefork import (BINARY, BRIEF, BRIEF_S, PATIENCE, PROBE, READY, SANITIZED,
+                     Client, wait_gone)
 
 ASKS = r"worker \d+ \((\d+)\) asks to be replaced"
 SECOND = 10 if SANITIZED else 1

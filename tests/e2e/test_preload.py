@@ -476,7 +476,7 @@ def test_an_upgrade_waits_for_a_worker_under_way(start, tmp_path):
     program = Installed(tmp_path / "prefork")
     stop = tmp_path / "stop"
     s = start(on(module("preload", **{"option.stop": stop}),
-                 boot_timeout="2s"), program=(program.path,))
+                 boot_timeout=BRIEF), program=(program.path,))
     s.allow("was killed by SIGKILL", "boot_timeout")
     stop.touch()
     s.signal(signal.SIGTTIN)

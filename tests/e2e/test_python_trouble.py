@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from prefork import (READY, SANITIZED, processes, title_of, until,
+from prefork import (READY, SANITIZED, files_of, processes, title_of, until,
                      wait_gone)
 from testmods import narrow
 
@@ -39,13 +39,7 @@ def children_of(worker):
 
 
 def sockets_of(pid):
-    """Its descriptors that are some."""
-    found = []
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            if os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"):
-                found.append(fd)
-    return found
+    return [name for name in files_of(pid) if name.startswith("socket:")]
 
 
 def test_a_handler_that_spins_is_interrupted_and_the_worker_stays(trouble):
@@ -101,7 +95,7 @@ def test_a_handler_that_no_exception_reaches_costs_the_worker(trouble):
         s.wait("asks to be replaced: a handler of app trouble is stuck")
         s.wait(READY, after=mark)
     wait_gone(old[0])
-    assert s.get("/").status == 200
+    assert s.get("/calm/").status == 200
 
 
 def test_an_interrupted_handler_has_its_chance_in_a_worker_that_is_to_end(

@@ -1,14 +1,12 @@
 """wsgi.input: the body as a file, and nothing but the body."""
 import ast
-import contextlib
 import hashlib
 import io
 import json
-import os
 
 import pytest
 
-from prefork import SANITIZED, until
+from prefork import SANITIZED, files_of, until
 from wsgi import app
 
 LINES = b"one\ntwo\n\nlonger line\r\nlast without an end"
@@ -132,11 +130,7 @@ def test_a_body_that_went_to_a_file_is_the_same(web, framing):
 def fds(web):
     """Files of the worker that have no name."""
     pid = int(web.get("pid").body)
-    found = []
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(OSError):
-            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
-    return [f for f in found if "(deleted)" in f]
+    return [name for name in files_of(pid) if "(deleted)" in name]
 
 
 def test_a_chunked_body_may_be_a_gibibyte(start):

@@ -11,11 +11,10 @@ import struct
 import sys
 import termios
 import threading
-import time
 
 import pytest
 
-from prefork import BUILD, OPTIONS, PATIENCE, PROBE, ROOT
+from prefork import BUILD, OPTIONS, PATIENCE, PROBE, ROOT, until
 
 outside_sandbox = pytest.mark.skipif(
     "server.sandbox=yes" in OPTIONS,
@@ -202,18 +201,13 @@ def server_end(client):
 
 def await_fin(client):
     """Until the server has said all that it will, and not all is taken."""
-    deadline = time.monotonic() + PATIENCE
-    while (state := server_end(client)[0]) not in SENT_FIN:
-        assert time.monotonic() < deadline, f"state {state}"
-        os.sched_yield()
+    until(lambda: server_end(client)[0] in SENT_FIN)
 
 
 def await_acknowledged(client):
     """Until the server's kernel has all that was sent."""
-    deadline = time.monotonic() + PATIENCE
-    while any(fcntl.ioctl(client.sock, termios.TIOCOUTQ, b"\0" * 4)):
-        assert time.monotonic() < deadline
-        os.sched_yield()
+    until(lambda: not any(
+        fcntl.ioctl(client.sock, termios.TIOCOUTQ, b"\0" * 4)))
 
 
 def has_owner(client):
