@@ -469,7 +469,7 @@ def hostile():
             used = (victim.cpu_s() - used) / 3
             ours, beside, own = hostile_slices(victim, other, signal_attack)
             left = established(victim)
-        if min(held, left) < .95 * n if mode in HOLD else used < 0.001:
+        if min(held, left) < .99 * n if mode in HOLD else used < 0.001:
             report(f"{n:,} of {name}", f"only {held:,} to {left:,}",
                    "an attack", False)
         report(f"wrk -c16 beside {held:,} to {left:,} of {name}, rate",
