@@ -81,22 +81,18 @@ open_socket(struct listener *l, const struct bind_address *b,
 	if (b->kind == BIND_FD || given_fd >= 0) {
 		l->borrowed = l->listens = true;
 		l->fd = adopt(given_fd, err, err_bytes);
-		if (l->fd < 0)
-			return -1;
-		(void)tcp_limit_unsent(l->fd, options->unsent_bytes);
-		return 0;
-	}
-	if (b->kind == BIND_UNIX) {
+	} else if (b->kind == BIND_UNIX) {
 		l->fd = unix_open(b->host, options, &l->file, err, err_bytes);
-		if (l->fd < 0)
-			return -1;
 	} else {
 		l->tcp = true;
 		l->fd = tcp_open(b, b->port, options->beside);
-		if (l->fd >= 0)
-			(void)tcp_limit_unsent(l->fd, options->unsent_bytes);
+		if (l->fd < 0)
+			snprintf(err, err_bytes, "%m");
 	}
-	if (l->fd >= 0 && (!l->listens || listen(l->fd, options->backlog) == 0))
+	if (l->fd < 0)
+		return -1;
+	(void)tcp_limit_unsent(l->fd, options->unsent_bytes);
+	if (l->borrowed || !l->listens || listen(l->fd, options->backlog) == 0)
 		return 0;
 	snprintf(err, err_bytes, "%m");
 	return -1;
