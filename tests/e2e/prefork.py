@@ -13,7 +13,7 @@ import socket
 import subprocess
 import threading
 import time
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, SIGTERM, SIGUSR2
 
 import pytest
 
@@ -52,6 +52,9 @@ SAN_ENV = {  # a signal must end a worker as it does without sanitizers
 }
 if UNDER:  # each object of Python's a block of its own, that memcheck knows
     SAN_ENV["PYTHONMALLOC"] = "malloc"
+needs_whole_stacks = pytest.mark.skipif(
+    UNDER, reason="memcheck loses the stack of a thread when a signal with "
+    "another stack ends its wait")
 
 
 def ini(sections):
@@ -388,6 +391,16 @@ class Server:
     def signal(self, signo):
         os.kill(self.pid, signo)
         return self
+
+    def ask_for_report(self, worker):
+        """Until it tells what its handlers are at: it may be in the middle of
+        something that a report leaves alone."""
+        def told():
+            n = len(self.matches("stands still"))
+            os.kill(worker, SIGUSR2)
+            self.wait("stands still", n + 1)
+            return self.matches("^thread 0x")
+        return until(told)
 
     def allow(self, *patterns):
         """Lines at level warn and error that this test causes on purpose."""

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from prefork import PROBE, UNDER, Load
+from prefork import PROBE, Load, needs_whole_stacks
 
 
 @pytest.fixture
@@ -95,8 +95,7 @@ AT_WORK = re.compile(r"thread 0x[0-9a-f]{16}: app probe, GET /(say\?x|sleep\?1),
                      r"for \d+\.\d{3} s, id [0-9a-f-]+( \(this thread\))?")
 
 
-@pytest.mark.skipif(UNDER, reason="memcheck loses the stack of a thread when "
-                    "a signal with another stack ends its wait")
+@needs_whole_stacks
 def test_a_report_while_handlers_end_names_whole_requests(one):
     """The signal may be anybody's, also of a thread that runs no handler: what
     it looks at must not be freed meanwhile."""

@@ -177,17 +177,10 @@ def test_a_worker_that_stands_still_tells_what_holds_it(trouble):
     s.allow("stands still", "killed")
     worker, = s.workers()
     mark = s.mark()
-
-    def asked_again():
-        """It may be in the middle of something that a report leaves alone."""
-        n = len(s.matches("stands still"))
-        os.kill(worker, signal.SIGUSR2)
-        s.wait("stands still", n + 1)
-        return s.matches("^thread 0x")
     with s.connect() as c:
         c.request("/hold_the_gil?60")
         s.wait("holding it")
-        until(asked_again)
+        s.ask_for_report(worker)
         s.wait(r'line \d+ in hold_the_gil')
         s.wait(r"^thread 0x[0-9a-f]{16}: app trouble, GET /hold_the_gil")
     os.kill(worker, signal.SIGKILL)

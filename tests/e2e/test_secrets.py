@@ -1,14 +1,12 @@
 """What clients send in Authorization and Cookie is nobody else's to read: not
 in a log, not in a report of a crash, not in the scoreboard."""
 import contextlib
-import os
 import pathlib
 import re
-import signal
 
 import pytest
 
-from prefork import BUILD, READY, ROOT, SANITIZED
+from prefork import BUILD, READY, ROOT, SANITIZED, needs_whole_stacks
 from testmods import module
 from test_python_trouble import APPS
 
@@ -144,18 +142,14 @@ def test_a_crash(talkative, how):
 
 @pytest.mark.skipif(BUILD.name == "tsan",
                     reason="TSan keeps signals back while all threads wait")
+@needs_whole_stacks
 def test_a_worker_that_stands_still(talkative, hold):
     s = talkative(sections={"app:gate": hold.app()})
     s.allow("still")
     with s.connect() as c:
         c.send(f"GET /held HTTP/1.1\r\nHost: t\r\n{SECRETS}\r\n")
         s.wait("inside")
-        # The threads are told unless one is just changing their list.
-        for i in range(1, 20):
-            os.kill(s.workers()[0], signal.SIGUSR2)
-            s.wait("stands still", i)
-            if s.matches("app gate, GET /held"):
-                break
+        s.ask_for_report(s.workers()[0])
         s.wait("app gate, GET /held")
         hold.let()
         assert c.response().status == 200
