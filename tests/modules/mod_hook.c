@@ -1,6 +1,6 @@
 /*
  * hook: whoever loads it too, in the same process, says what a request does.
- * For tests that run a worker in a thread (tests/unit/t_baton.c).
+ * For tests that run a worker in a thread (tests/unit/worker_thread.c).
  */
 #include <stdatomic.h>
 
