@@ -24,8 +24,7 @@
 #include "common/log.h"
 #include "worker/worker.h"
 
-#define PATIENCE_S  60 /* until a test gives up; it never waits for it */
-#define PATIENCE_MS 60000ull
+#define PATIENCE_MS (PATIENCE_S * 1000ull)
 
 /* ---- what handlers do -------------------------------------------------- */
 

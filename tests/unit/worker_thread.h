@@ -26,7 +26,8 @@
 #include "common/scoreboard.h"
 #include "conf/settings.h"
 
-#define MEDIUM_NS 500000 /* slow for a handler that waits */
+#define PATIENCE_S 60     /* until a test gives up; it never waits for it */
+#define MEDIUM_NS  500000 /* slow for a handler that waits */
 
 extern struct handlers {
 	sem_t entered, go;
