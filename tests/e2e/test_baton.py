@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from prefork import BRIEF, BRIEF_S, READY, until, wait_gone
-from testmods import connected, handlers, module, outside_sandbox
+from testmods import await_read, connected, handlers, module, outside_sandbox
 
 FAST = module("fast", "/fast")
 
@@ -138,7 +138,7 @@ def test_with_its_one_thread_busy_the_loop_still_reads_and_answers(gated,
         assert second.get("/fast").body == b"fast"
 
 
-def test_a_request_whose_client_left_is_not_run(gated, hold, tmp_path):
+def test_a_late_request_whose_client_left_is_not_run(gated, hold):
     s = gated(threads=1, queue_timeout=BRIEF)
     with contextlib.ExitStack() as stack:
         first, stays = connected(s, 2, stack)
@@ -146,6 +146,7 @@ def test_a_request_whose_client_left_is_not_run(gated, hold, tmp_path):
         inside(s, 1)
         with s.connect() as leaves:
             leaves.request("/gate")
+        await_read(s)
         # Behind it in the queue: when this one is late, that one was.
         assert stays.request("/fast").response().status == 503
         hold.let()

@@ -144,6 +144,14 @@ def connected(server, n, stack):
     return [stack.enter_context(server.connect()) for _ in range(n)]
 
 
+def await_read(server):
+    """Until what was sent before is read: in one turn of the loop another may
+    be served first, not in two."""
+    for _ in range(2):
+        with server.connect() as other:
+            assert other.send("nonsense\r\n\r\n").response().status == 400
+
+
 def narrow(server):
     """A connection that holds as few bytes as the kernel allows."""
     c = server.connect()
