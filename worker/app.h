@@ -21,11 +21,12 @@ struct worker;
 struct module {
 	struct module *next;
 	char *path;
-	void *handle;    /* of dlopen; NULL: built in */
-	pf_module calls; /* what it lacks is NULL */
-	void *state;     /* what worker_init left */
-	unsigned index;  /* of its per-thread state */
-	bool started;    /* worker_init was called */
+	void *handle;           /* of dlopen; NULL: built in */
+	pf_module calls;        /* what it lacks is NULL */
+	void *state;            /* what worker_init left */
+	unsigned index;         /* of its per-thread state */
+	bool started;           /* worker_init was called */
+	atomic_bool tells_lock; /* it called pf_host.lock_waited */
 };
 
 /* A setting as text. */

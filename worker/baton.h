@@ -91,7 +91,7 @@ unsigned baton_at_work(const struct baton *);
  * false: it cannot. */
 bool baton_interrupt(struct baton *, struct pf_request *);
 
-/* A handler waited so long for a lock of its module. [any thread] */
-void baton_lock_waited(struct baton *, uint64_t ns);
+/* In a handler: it waited so long for a lock of its module. */
+void baton_lock_waited(struct baton *, const struct pf_request *, uint64_t ns);
 
 #endif

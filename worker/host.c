@@ -295,7 +295,7 @@ host_wait_writable(pf_request *r, int timeout_ms)
 static void
 host_lock_waited(pf_request *r, uint64_t ns)
 {
-	baton_lock_waited(&r->worker->baton, ns);
+	baton_lock_waited(&r->worker->baton, r, ns);
 }
 
 /* ---- the end ----------------------------------------------------------- */

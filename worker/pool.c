@@ -56,13 +56,21 @@ is_computing(const struct pool *p)
 	    p->lock_ns > LOCK_WAIT_NS * p->n_locks;
 }
 
+/* One more would only wait for it, too.  Whoever has it may be waiting for a
+ * CPU: that is told only once he gets it, and until then he looks idle. */
+static bool
+lock_is_taken(const struct pool_sample *s)
+{
+	return s->at_lock_ns > LOCK_WAIT_NS;
+}
+
 /* Where there is a lock, the handler that was let in last has passed it: what
  * it waited is what the next one would. */
 static bool
 may_grow(const struct pool *p, const struct pool_sample *s)
 {
 	return s->queued && s->running >= p->limit && p->limit < p->max &&
-	    (!p->has_lock || p->n_locks > 0);
+	    (!p->has_lock || p->n_locks > 0) && !lock_is_taken(s);
 }
 
 /* Those at work wait for something, and not for the lock, which nobody has who
@@ -89,7 +97,7 @@ grow_past_those_who_wait(struct pool *p, const struct pool_sample *s)
 {
 	bool quiet = nobody_computes(p, s);
 
-	if (!quiet || !s->queued || s->running < p->limit ||
+	if (!quiet || lock_is_taken(s) || !s->queued || s->running < p->limit ||
 	    s->running >= p->max)
 		return false;
 	limit_set(p, s->running + 1);

@@ -22,12 +22,13 @@ struct pool {
 
 /* What was seen of the handlers at work since the last step. */
 struct pool_sample {
-	bool queued;      /* requests wait for a thread */
-	unsigned running; /* handlers at work off the loop */
-	uint64_t wall_ns; /* their time, summed */
-	uint64_t busy_ns; /* of it on a CPU or waiting for one */
-	uint64_t lock_ns; /* waits for a lock that handlers share, summed */
-	unsigned n_locks; /* how many */
+	bool queued;         /* requests wait for a thread */
+	unsigned running;    /* handlers at work off the loop */
+	uint64_t wall_ns;    /* their time, summed */
+	uint64_t busy_ns;    /* of it on a CPU or waiting for one */
+	uint64_t lock_ns;    /* waits for a lock that handlers share, summed */
+	unsigned n_locks;    /* how many */
+	uint64_t at_lock_ns; /* the longest that goes on */
 };
 
 void pool_init(struct pool *, unsigned min, unsigned max);

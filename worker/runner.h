@@ -36,9 +36,12 @@ struct runner {
 	 * monitor does not mix two of them. 0: it does not. */
 	_Atomic uint64_t off_loop;
 	_Atomic bool held_up; /* it waits for its client meanwhile */
-	uint64_t handlers;    /* so far, this thread's own count */
-	int schedstat_fd;     /* -1: this kernel has none */
-	clockid_t cpu_clock;  /* instead */
+	/* Since then its handler has been waiting for its module's lock; 0: it
+	 * has passed it, or there is none. */
+	_Atomic uint64_t at_lock_ns;
+	uint64_t handlers;   /* so far, this thread's own count */
+	int schedstat_fd;    /* -1: this kernel has none */
+	clockid_t cpu_clock; /* instead */
 	bool has_cpu_clock;
 	/* the monitor's */
 	uint64_t sampled_handler, sampled_at_ns, sampled_busy_ns;

@@ -53,7 +53,9 @@ struct model {
 	unsigned next_sample, served;
 	uint64_t short_wall_ns, short_busy_ns, lock_ns;
 	unsigned n_locks, holder, held;
-	unsigned low, high; /* of the limit so far */
+	unsigned stands_still; /* ticks in which the lock's holder has no CPU */
+	uint64_t still_ns;     /* which the kernel tells when it is over */
+	unsigned low, high;    /* of the limit so far */
 	uint32_t random;
 };
 
@@ -177,10 +179,29 @@ handler_enters(struct model *m, struct thread *t)
 	m->n_locks++;
 }
 
+/* The holder of the lock waits for a CPU. */
+static bool
+holder_stands_still(struct model *m)
+{
+	struct thread *t = &m->thread[m->holder];
+
+	if (m->stands_still > 0) {
+		m->stands_still--;
+		m->still_ns += TICK_NS;
+		return true;
+	}
+	t->busy_ns += m->still_ns;
+	m->still_ns = 0;
+	return false;
+}
+
 static void
 handlers_work_locked(struct model *m)
 {
-	lock_passes(m);
+	bool still = holder_stands_still(m);
+
+	if (!still)
+		lock_passes(m);
 	for (unsigned i = 0; i < THREADS_MAX; i++) {
 		struct thread *t = &m->thread[i];
 
@@ -188,7 +209,7 @@ handlers_work_locked(struct model *m)
 			continue;
 		if (wants_lock(t)) {
 			t->waited++;
-			if (i != m->holder)
+			if (still || i != m->holder)
 				continue;
 			t->busy_ns += TICK_NS;
 			if (!t->entered)
@@ -204,6 +225,8 @@ sample(struct model *m, struct thread *t, struct pool_sample *s)
 {
 	uint64_t now = m->tick * TICK_NS;
 
+	if (!t->entered && t->waited * TICK_NS > s->at_lock_ns)
+		s->at_lock_ns = t->waited * TICK_NS;
 	if (t->seen == t->handler) {
 		s->wall_ns += now - t->seen_at;
 		s->busy_ns += t->busy_ns - t->seen_busy;
@@ -375,6 +398,26 @@ handlers_that_compute_under_a_lock_stay_with_few_threads(void **state)
 	}
 }
 
+/* Others have the CPUs, or the container has used up its share of them: what a
+ * thread waits for one is told only once it has it. */
+static void
+a_holder_of_the_lock_without_a_cpu_is_not_quiet(void **state)
+{
+	struct model m;
+
+	(void)state;
+	model_init(&m, 1, 64, 17);
+	m.load = (struct load){ .compute_ticks = 3 * MS,
+		.compute_percent = 100,
+		.lock = true };
+	for (unsigned i = 0; i < 10; i++) {
+		model_run(&m, 200 * MS);
+		m.stands_still = 400 * MS;
+		model_run(&m, 600 * MS);
+	}
+	assert_in_range(m.high, 1, 3);
+}
+
 static void
 threads_are_few_again_once_handlers_compute_under_a_lock(void **state)
 {
@@ -538,6 +581,8 @@ main(void)
 		    handlers_that_compute_under_a_lock_stay_with_few_threads),
 		cmocka_unit_test(
 		    handlers_that_wait_do_not_keep_out_those_that_compute),
+		cmocka_unit_test(
+		    a_holder_of_the_lock_without_a_cpu_is_not_quiet),
 		cmocka_unit_test(
 		    threads_are_few_again_once_handlers_compute_under_a_lock),
 		cmocka_unit_test(threads_are_halved_once_handlers_compute),
