@@ -190,14 +190,8 @@ baton_interrupt(struct baton *b, struct pf_request *r)
 void
 baton_lock_waited(struct baton *b, const struct pf_request *r, uint64_t ns)
 {
-	struct module *m = r->app->module;
-
 	if (self != NULL)
-		atomic_store_explicit(&self->at_lock_ns, 0,
-		    memory_order_relaxed);
-	if (!atomic_load_explicit(&m->tells_lock, memory_order_relaxed))
-		atomic_store_explicit(&m->tells_lock, true,
-		    memory_order_relaxed);
+		runner_past_lock(self, r);
 	atomic_fetch_add_explicit(&b->lock_ns, ns, memory_order_relaxed);
 	atomic_fetch_add_explicit(&b->n_locks, 1, memory_order_relaxed);
 }
@@ -215,17 +209,6 @@ leave_child(const struct pf_request *r)
 	_exit(EXIT_FAILURE);
 }
 
-/* Where handlers begin with waiting for a lock, this one does. */
-static void
-lock_begin(const struct pf_request *r)
-{
-	bool waits = atomic_load_explicit(&r->app->module->tells_lock,
-	    memory_order_relaxed);
-
-	atomic_store_explicit(&self->at_lock_ns, waits ? r->run_ns : 0,
-	    memory_order_relaxed);
-}
-
 static bool
 run_handler(struct pf_request *r)
 {
@@ -238,7 +221,7 @@ run_handler(struct pf_request *r)
 	atomic_store(&self->inside, r);
 	has_state = runner_module_state(self, r, &state);
 	if (has_state) {
-		lock_begin(r);
+		runner_at_lock(self, r);
 		request_run(r, state);
 	}
 	if (fork_guard_is_child())

@@ -64,7 +64,7 @@ static void
 sample_runner(struct runner *t, uint64_t now, struct pool_sample *s)
 {
 	uint64_t handler = atomic_load(&t->off_loop), busy;
-	uint64_t at_lock_ns = atomic_load(&t->at_lock_ns);
+	uint64_t since = atomic_load(&t->at_lock_since_ns);
 
 	if (atomic_load(&t->held_up)) {
 		t->sampled_handler = 0; /* nor what it waited until then */
@@ -72,8 +72,8 @@ sample_runner(struct runner *t, uint64_t now, struct pool_sample *s)
 	}
 	if (handler == 0)
 		return;
-	if (at_lock_ns != 0 && now > at_lock_ns + s->at_lock_ns)
-		s->at_lock_ns = now - at_lock_ns;
+	if (since != 0 && now > since + s->at_lock_ns)
+		s->at_lock_ns = now - since;
 	if (!runner_busy_ns(t, &busy))
 		return;
 	if (handler == t->sampled_handler) {

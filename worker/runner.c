@@ -105,6 +105,26 @@ runner_module_state(struct runner *t, struct pf_request *r, void **state)
 }
 
 void
+runner_at_lock(struct runner *t, const struct pf_request *r)
+{
+	bool waits = atomic_load_explicit(&r->app->module->tells_lock,
+	    memory_order_relaxed);
+
+	atomic_store_explicit(&t->at_lock_since_ns, waits ? r->run_ns : 0,
+	    memory_order_relaxed);
+}
+
+void
+runner_past_lock(struct runner *t, const struct pf_request *r)
+{
+	atomic_bool *tells = &r->app->module->tells_lock;
+
+	atomic_store_explicit(&t->at_lock_since_ns, 0, memory_order_relaxed);
+	if (!atomic_load_explicit(tells, memory_order_relaxed))
+		atomic_store_explicit(tells, true, memory_order_relaxed);
+}
+
+void
 runner_free(struct runner *t)
 {
 	struct module *m = t->baton->worker->apps.modules;

@@ -38,7 +38,7 @@ struct runner {
 	_Atomic bool held_up; /* it waits for its client meanwhile */
 	/* Since then its handler has been waiting for its module's lock; 0: it
 	 * has passed it, or there is none. */
-	_Atomic uint64_t at_lock_ns;
+	_Atomic uint64_t at_lock_since_ns;
 	uint64_t handlers;   /* so far, this thread's own count */
 	int schedstat_fd;    /* -1: this kernel has none */
 	clockid_t cpu_clock; /* instead */
@@ -57,6 +57,11 @@ void runner_free(struct runner *);
 /* This thread's state of the module, made when first asked for.  false: the
  * module refused. */
 bool runner_module_state(struct runner *, struct pf_request *, void **state);
+
+/* In the thread: its handler begins, with waiting for its module's lock if that
+ * ever told of one; it has passed the lock. */
+void runner_at_lock(struct runner *, const struct pf_request *);
+void runner_past_lock(struct runner *, const struct pf_request *);
 
 /* CPU time and time spent waiting for a CPU, ns; any thread.  false: unknown.
  */

@@ -201,8 +201,7 @@ a_handler_that_waits_for_its_client_lets_others_run(void **state)
 	assert_true(client_get(&s, "/"));
 	client_send(fd, "cde");
 	assert_true(client_answered(fd));
-	assert_int_equal(atomic_load(&handlers.body_result), PF_EOF);
-	assert_int_equal(atomic_load(&handlers.body_bytes), 5);
+	handlers_assert_body(PF_EOF, 5);
 	server_close(&s);
 }
 

@@ -28,8 +28,7 @@ a_body_that_is_here_is_never_late(void **state)
 		sched_yield();
 	client_send(fd, "abcde");
 	assert_true(client_answered(fd));
-	assert_int_equal(atomic_load(&handlers.body_result), PF_EOF);
-	assert_int_equal(atomic_load(&handlers.body_bytes), 5);
+	handlers_assert_body(PF_EOF, 5);
 	server_close(&s);
 }
 
@@ -52,8 +51,7 @@ a_malformed_stream_ends_in_an_answer_that_closes(void **state)
 		handlers_wait_entered();
 		client_send(fd, "oh\r\n");
 		assert_true(client_answered(fd));
-		assert_int_equal(atomic_load(&handlers.body_result), PF_EPROTO);
-		assert_int_equal(atomic_load(&handlers.body_bytes), 3);
+		handlers_assert_body(PF_EPROTO, 3);
 	}
 	server_close(&s);
 }

@@ -117,6 +117,13 @@ handlers_wait_entered(void)
 	assert_int_equal(sem_timedwait(&handlers.entered, &until), 0);
 }
 
+void
+handlers_assert_body(int result, int bytes)
+{
+	assert_int_equal(atomic_load(&handlers.body_result), result);
+	assert_int_equal(atomic_load(&handlers.body_bytes), bytes);
+}
+
 int
 handlers_reset(void **state)
 {

@@ -33,7 +33,7 @@ extern struct handlers {
 	sem_t entered, go;
 	atomic_long tid; /* of the last one */
 	atomic_uint inside, most_inside;
-	atomic_int body_result, body_bytes; /* PF_EOF, ...; of the last one */
+	atomic_int body_result, body_bytes; /* of the last one */
 } handlers;
 
 /* For cmocka. */
@@ -43,6 +43,9 @@ int handlers_reset(void **state);
 #define HANDLERS_TEST(name) cmocka_unit_test_setup(name, handlers_reset)
 
 void handlers_wait_entered(void); /* for one more */
+/* How reading ended (PF_EOF, ...), and after how many bytes; in the last one.
+ */
+void handlers_assert_body(int result, int bytes);
 
 struct server {
 	struct settings settings;
